@@ -1,0 +1,1 @@
+//! A lab of nodes and pods in network namespaces, and its load tool.

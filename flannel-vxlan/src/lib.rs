@@ -1,0 +1,1 @@
+//! Subnet leases in etcd and the VXLAN overlay, flannel's formats.

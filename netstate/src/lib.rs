@@ -1,0 +1,1 @@
+//! Kernel network state as values: observe, plan, apply.

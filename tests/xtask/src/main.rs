@@ -1,0 +1,3 @@
+//! Entrance.
+
+fn main() {}
