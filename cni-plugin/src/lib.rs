@@ -5,4 +5,6 @@
 //!   plugins and keeps the results, in libcni's forms.
 
 pub mod caller;
+mod crash;
+pub mod ipam;
 pub mod types;
