@@ -1,0 +1,159 @@
+//! Expressions: what a rule is made of in the kernel.
+//!
+//! All use one register (`NFT_REG_1`): load a value, mask it, compare it, act. The attribute numbers
+//! are those of include/uapi/linux/netfilter/nf_tables.h. Numbers are big-endian, values as on the
+//! wire or in host order where the kernel holds them so (marks).
+
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_netfilter::nftables::{ExpressionAttribute, Expressions, ListAttribute};
+
+const NFT_REG_1: u32 = 1;
+const NFT_REG_VERDICT: u32 = 0;
+const IFNAMSIZ: usize = 16;
+
+/// One step of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// `meta nfproto`: IPv4 or IPv6.
+    LoadProtocolFamily,
+    /// `meta l4proto`.
+    LoadTransportProtocol,
+    /// `meta mark`, host byte order.
+    LoadMark,
+    /// `meta iifname`.
+    LoadInputName,
+    /// `meta oifname`.
+    LoadOutputName,
+    /// Bytes of the network header.
+    LoadNetworkHeader {
+        /// Where.
+        offset: u32,
+        /// How many.
+        length: u32,
+    },
+    /// Bytes of the transport header.
+    LoadTransportHeader {
+        /// Where.
+        offset: u32,
+        /// How many.
+        length: u32,
+    },
+    /// Keeps the bits of a mask.
+    Mask {
+        /// As long as what was loaded.
+        mask: Vec<u8>,
+    },
+    /// Goes on where the loaded value equals (or does not).
+    Compare {
+        /// Equal, or not.
+        equal: bool,
+        /// What with.
+        value: Vec<u8>,
+    },
+    /// Verdict accept.
+    Accept,
+    /// Verdict drop.
+    Drop,
+    /// Verdict return.
+    Return,
+    /// No connection tracking.
+    NoTrack,
+    /// Source address of the outgoing device.
+    Masquerade {
+        /// Source port by chance.
+        fully_random: bool,
+    },
+}
+
+impl Expression {
+    /// Compares with a device name.
+    pub(super) fn name(dev: &str) -> Self {
+        let mut value = dev.as_bytes().to_vec();
+        value.resize(IFNAMSIZ, 0);
+        Self::Compare { equal: true, value }
+    }
+
+    /// The expression's name in the kernel and its attributes.
+    fn encode(&self) -> (&'static str, Vec<DefaultNla>) {
+        const META_MARK: u32 = 3; // enum nft_meta_keys
+        const META_IIFNAME: u32 = 6;
+        const META_OIFNAME: u32 = 7;
+        const META_NFPROTO: u32 = 15;
+        const META_L4PROTO: u32 = 16;
+        const NF_DROP: u32 = 0;
+        const NF_ACCEPT: u32 = 1;
+        const NFT_RETURN: u32 = -5i32 as u32;
+        match self {
+            Self::LoadProtocolFamily => meta(META_NFPROTO),
+            Self::LoadTransportProtocol => meta(META_L4PROTO),
+            Self::LoadMark => meta(META_MARK),
+            Self::LoadInputName => meta(META_IIFNAME),
+            Self::LoadOutputName => meta(META_OIFNAME),
+            Self::LoadNetworkHeader { offset, length } => payload(1, *offset, *length),
+            Self::LoadTransportHeader { offset, length } => payload(2, *offset, *length),
+            Self::Mask { mask } => {
+                let zero = vec![0; mask.len()];
+                let register = NFT_REG_1;
+                (
+                    "bitwise",
+                    vec![
+                        number(1, register),
+                        number(2, register),
+                        number(3, mask.len() as u32),
+                        data(4, mask),
+                        data(5, &zero),
+                    ],
+                )
+            }
+            Self::Compare { equal, value } => {
+                ("cmp", vec![number(1, NFT_REG_1), number(2, u32::from(!equal)), data(3, value)])
+            }
+            Self::Accept => verdict(NF_ACCEPT),
+            Self::Drop => verdict(NF_DROP),
+            Self::Return => verdict(NFT_RETURN),
+            Self::NoTrack => ("notrack", Vec::new()),
+            Self::Masquerade { fully_random } => {
+                const NF_NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
+                (
+                    "masq",
+                    if *fully_random { vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)] } else { Vec::new() },
+                )
+            }
+        }
+    }
+
+    /// As an element of `NFTA_RULE_EXPRESSIONS`.
+    pub(super) fn element(&self) -> ListAttribute<ExpressionAttribute> {
+        let (name, attributes) = self.encode();
+        Expressions::Other { expression_type: name.to_owned(), attributes }.into()
+    }
+}
+
+fn number(kind: u16, value: u32) -> DefaultNla {
+    DefaultNla::new(kind, value.to_be_bytes().to_vec())
+}
+
+fn nested(kind: u16, inner: &[DefaultNla]) -> DefaultNla {
+    let mut bytes = vec![0; inner.buffer_len()];
+    inner.emit(&mut bytes);
+    DefaultNla::new(kind | NLA_F_NESTED, bytes)
+}
+
+/// A value inside `NFTA_DATA_VALUE`.
+fn data(kind: u16, value: &[u8]) -> DefaultNla {
+    nested(kind, &[DefaultNla::new(1, value.to_vec())])
+}
+
+fn meta(key: u32) -> (&'static str, Vec<DefaultNla>) {
+    ("meta", vec![number(2, key), number(1, NFT_REG_1)])
+}
+
+fn payload(base: u32, offset: u32, length: u32) -> (&'static str, Vec<DefaultNla>) {
+    ("payload", vec![number(1, NFT_REG_1), number(2, base), number(3, offset), number(4, length)])
+}
+
+/// `immediate` into the verdict register: `NFTA_DATA_VERDICT` { `NFTA_VERDICT_CODE` }.
+fn verdict(code: u32) -> (&'static str, Vec<DefaultNla>) {
+    let inner = nested(2, &[number(1, code)]);
+    ("immediate", vec![number(1, NFT_REG_VERDICT), nested(2, &[inner])])
+}
