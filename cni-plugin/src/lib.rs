@@ -5,6 +5,8 @@
 //!   plugins and keeps the results, in libcni's forms.
 
 pub mod caller;
+pub mod config;
 mod crash;
 pub mod ipam;
+pub mod plugin;
 pub mod types;

@@ -20,6 +20,7 @@ mod range;
 mod store;
 
 pub use allocate::{Allocation, allocate, release};
+pub(crate) use range::next;
 pub use range::{Range, RangeSet};
 pub use store::{Key, Store};
 

@@ -163,7 +163,7 @@ impl Store {
     }
 
     /// Removes one address: its index entries first, so that a crash leaves a file, never a lie.
-    pub(super) fn free(&mut self, ip: IpAddr) -> Result<(), IpamError> {
+    pub(crate) fn free(&mut self, ip: IpAddr) -> Result<(), IpamError> {
         for hash in self.names.index.remove(&ip).unwrap_or_default() {
             index::remove(self, hash, ip)?;
             crash::point("ipam: an index entry is gone");
