@@ -62,7 +62,8 @@ impl Server {
 /// Starts a thread with a small stack; when the system has none left, the connection is dropped.
 fn start(work: impl FnOnce() + Send + 'static) {
     if let Err(e) = thread::Builder::new().stack_size(STACK + BLOCK).spawn(work) {
-        eprintln!("load server: no thread: {e}");
+        // The error stream may be closed, and that must not end the server.
+        drop(writeln!(io::stderr(), "load server: no thread: {e}"));
     }
 }
 
