@@ -108,7 +108,7 @@ impl Dataplane {
         if let Some(table) = tables.first() {
             return Ok(Some(format!("nftables table {table}")));
         }
-        for names in ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"] {
+        for names in ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"] {
             // Absent on kernels without iptables; then nothing of it can be in use.
             let text = std::fs::read_to_string(Path::new(names)).unwrap_or_default();
             if let Some(table) = text.lines().find(|line| !line.is_empty()) {
@@ -138,9 +138,12 @@ impl Dataplane {
             sysctls: desired.sysctls.iter().map(|(key, _)| key.clone()).collect(),
             ..Observe::default()
         };
-        let state = self.kernel.observe(&wanted)?;
-        let ops = plan(&desired, &state);
-        let failures = self.apply(&ops, self.looked);
+        let ops = plan(&desired, &self.kernel.observe(&wanted)?);
+        let mut failures = self.apply(&ops, self.looked);
+        if ops.iter().any(|op| matches!(op, Op::AddLink(_))) {
+            // A device's sysctls are there only now that it is.
+            failures += self.apply(&plan(&desired, &self.kernel.observe(&wanted)?), false);
+        }
         self.metrics.looks.inc();
         self.looked = true;
         self.note_indexes(input)?;
