@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         eprintln!("CNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0");
         return ExitCode::SUCCESS;
     }
-    let mut input = Vec::new();
+    let mut input = Vec::with_capacity(8192);
     if let Err(error) = std::io::stdin().lock().read_to_end(&mut input) {
         eprintln!("weft-cni: cannot read the configuration from standard input: {error}");
         return ExitCode::FAILURE;
