@@ -138,7 +138,7 @@ pub fn overlay(home: &Home, node: &str) -> Result<Overlay> {
         let links = socket.links()?;
         let ours = |name: &str| name.starts_with("flannel");
         let devices = links.iter().map(|l| l.name.to_string()).filter(|n| ours(n)).collect();
-        let through = |r: &Route| r.via.is_some() && r.dev.as_ref().is_some_and(|d| ours(&d.to_string()));
+        let through = |r: &Route| r.via.is_some() && r.dev.as_ref().is_some_and(|d| ours(d.as_ref()));
         let mut peers: Vec<_> = socket.routes(&links)?.into_iter().filter(through).map(|r| r.dest).collect();
         peers.sort();
         Ok(Overlay { devices, peers })

@@ -195,7 +195,7 @@ pub fn agent_del(order: &Order) -> Result<()> {
     let path = netns_path(&order.pod);
     if path.exists() {
         // Not mounted any more: a DEL before this one got so far.
-        drop(unmount(&path, UnmountFlags::DETACH));
+        let _ = unmount(&path, UnmountFlags::DETACH);
         fs::remove_file(&path).tried(|| format!("remove {}", path.display()))?;
     }
     pod_cgroup(&order.pod)?.remove()?;

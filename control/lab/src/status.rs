@@ -161,7 +161,7 @@ impl Status {
 /// A table in the lab's style.
 pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(header);
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(header);
     table
 }
 

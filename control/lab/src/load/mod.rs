@@ -27,7 +27,7 @@ mod server;
 mod stream;
 mod transfer;
 
-pub use command::LoadCommand;
+pub use command::{LoadCommand, LoadCommandError, duration};
 pub use cpu::Busy;
 pub use probe::{Check, Probe, ProbeResult, Target, probe};
 pub use server::Server;
