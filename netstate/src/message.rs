@@ -45,6 +45,13 @@ pub(crate) fn get_addresses() -> Rtnl {
     Rtnl::GetAddress(AddressMessage::default())
 }
 
+/// Of one device: with strict checking (`NETLINK_GET_STRICT_CHK`) the kernel itself leaves the others out.
+pub(crate) fn get_addresses_of(index: u32) -> Rtnl {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    Rtnl::GetAddress(message)
+}
+
 pub(crate) fn get_routes(ipv6: bool) -> Rtnl {
     let mut message = RouteMessage::default();
     message.header.address_family = family(ipv6);

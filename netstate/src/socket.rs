@@ -399,6 +399,13 @@ impl RouteSocket {
         self.channel.dump("addresses", message::get_addresses, |m| message::address(m, links))
     }
 
+    /// Addresses of one device, of both families: the cost does not grow with the node's pods.
+    pub fn addresses_of(&mut self, link: &Link) -> Result<Vec<Address>> {
+        let links = std::slice::from_ref(link);
+        let request = || message::get_addresses_of(link.index);
+        self.channel.dump("addresses", request, |m| message::address(m, links))
+    }
+
     /// Unicast routes of all tables, of both families, but for the kernel's local table.
     pub fn routes(&mut self, links: &[Link]) -> Result<Vec<Route>> {
         let mut found =

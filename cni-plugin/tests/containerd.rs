@@ -1,0 +1,17 @@
+//! containerd puts containers on the network: by its own CNI caller and by the CRI, as under a kubelet.
+
+#[path = "runtimes/mod.rs"]
+mod runtimes;
+
+#[test]
+fn ctr_runs_a_container_that_reaches_its_gateway() {
+    let said = runtimes::run("containerd.sh");
+    assert!(said.contains("inet 10.88.7.2/24") && said.contains("default via 10.88.7.1"), "{said}");
+    assert!(said.contains("1 packets received"), "{said}");
+}
+
+#[test]
+fn the_cri_runs_a_pod_and_removes_it() {
+    let said = runtimes::run("cri.sh");
+    assert!(said.contains("status has the address") && said.contains("bytes from 10.88.7.2"), "{said}");
+}

@@ -1,0 +1,10 @@
+//! podman puts a container on the network and publishes a port of it.
+
+#[path = "runtimes/mod.rs"]
+mod runtimes;
+
+#[test]
+fn podman_runs_a_container_with_a_published_port() {
+    let said = runtimes::run("podman.sh");
+    assert!(said.contains("inet 10.88.7.2/24") && said.contains("hello"), "{said}");
+}
