@@ -82,7 +82,8 @@ fn lay_cable(home: &Home, cable: &Cable) -> Result<()> {
         mac: None,
         mtu: None,
         netns: Some(NetNsTarget::Fd(far.as_fd().as_raw_fd())),
-        up: true,
+        // The kernel refuses to bring up a veth whose other end does not exist yet.
+        up: false,
     };
     let mut near = NewLink::of(cable.a.dev.as_str(), NewLinkKind::Veth(peer));
     near.up = true;
@@ -90,12 +91,11 @@ fn lay_cable(home: &Home, cable: &Cable) -> Result<()> {
     let mut ops = vec![Op::AddLink(near)];
     ops.extend(addresses(&cable.a));
     in_place(home, &cable.a.place, move || Kernel::open()?.apply_all(&ops))?;
-    let mut ops: Vec<Op> = addresses(&cable.b).collect();
-    if let Some(master) = cable.b.master {
-        let mut port = LinkChange::of(cable.b.dev.as_str());
-        port.master = Some(Some(master.into()));
-        ops.push(Op::ChangeLink(port));
-    }
+    let mut up = LinkChange::of(cable.b.dev.as_str());
+    up.up = Some(true);
+    up.master = cable.b.master.map(|master| Some(master.into()));
+    let mut ops = vec![Op::ChangeLink(up)];
+    ops.extend(addresses(&cable.b));
     in_place(home, &cable.b.place, move || Kernel::open()?.apply_all(&ops))
 }
 
