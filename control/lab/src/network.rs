@@ -5,18 +5,23 @@
 
 use crate::error::{At, LabError, Result};
 use crate::state::Home;
-use crate::topology::{Cable, End, Place, Role, Topology};
+use crate::topology::{Cable, End, OUTSIDE, Place, Role, Topology};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use netstate::nft::{Chain, ChainKind, Family, Hook, HookPoint, Rule, Table, TableId};
 use netstate::{
     Address, Bridge, Kernel, LinkChange, NetNs, NetNsTarget, NewLink, NewLinkKind, Op, Route, VethPeer,
     sysctl,
 };
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 /// The nftables priority of source address translation.
 const SRCNAT: i32 = 100;
+/// For all gateways together.
+const OUTSIDE_WITHIN: Duration = Duration::from_secs(10);
+/// RTPROT_BOOT: what `ip route add` writes.
+const BOOT: u8 = 3;
 
 /// Makes the whole network between places that are pinned.
 pub fn lay(home: &Home, topology: &Topology) -> Result<()> {
@@ -111,8 +116,29 @@ fn routes(place: &Place) -> Vec<Op> {
             false => Ipv6Network::new(Ipv6Addr::UNSPECIFIED, 0).ok().map(IpNetwork::V6),
         }
     };
-    let default = |gateway| any(gateway).map(|net| Op::ReplaceRoute(Route::of(net, "eth0").via(gateway)));
+    let default = |gateway| {
+        let net = any(gateway)?;
+        // An administrator made it, not a component of Weft: those remove what bears their tag and is not theirs.
+        Some(Op::ReplaceRoute(Route { protocol: BOOT, ..Route::of(net, "eth0").via(gateway) }))
+    };
     place.default_via.iter().filter_map(|gateway| default(*gateway)).collect()
+}
+
+/// Waits until every gateway reaches the load server outside. A veth end whose number happens to be that of its
+/// other end is told to its bridge only at the kernel's next round, up to a second later.
+pub fn wait_for_outside(home: &Home, topology: &Topology) -> Result<()> {
+    let outside = SocketAddr::new(parse_address("outside", OUTSIDE[0])?, crate::load::PORT);
+    let start = Instant::now();
+    for place in topology.places.iter().filter(|p| p.role == Role::Gateway) {
+        let attempt = || Ok(TcpStream::connect_timeout(&outside, Duration::from_millis(100)).is_ok());
+        while !in_place(home, &place.name, attempt)? {
+            if start.elapsed() > OUTSIDE_WITHIN {
+                let what = format!("an answer from outside to {}", place.name);
+                return Err(LabError::Late { what, seconds: OUTSIDE_WITHIN.as_secs(), log: None });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes a node's uplink down or up.

@@ -96,6 +96,7 @@ fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
     overlays(home, &mut state, &progress)?;
     step(home, &mut state, &progress, "pods")?;
     wire(home, &mut state)?;
+    network::wait_for_outside(home, topology)?;
     step(home, &mut state, &progress, "up")?;
     progress.end(&format!("lab {name} is up: {} nodes, {} pods", state.spec.nodes, state.pods.len()));
     Ok(())
