@@ -148,6 +148,15 @@ pub fn set_uplink(home: &Home, node: &str, dev: &str, up: bool) -> Result<()> {
     in_place(home, node, move || Kernel::open()?.apply_all(&[Op::ChangeLink(change)]))
 }
 
+/// Where a node has routes to.
+pub fn destinations(home: &Home, node: &str) -> Result<Vec<IpNetwork>> {
+    in_place(home, node, || {
+        let mut socket = netstate::RouteSocket::open()?;
+        let links = socket.links()?;
+        Ok(socket.routes(&links)?.into_iter().map(|route| route.dest).collect())
+    })
+}
+
 /// What a node's overlay has programmed, for `status`.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Overlay {

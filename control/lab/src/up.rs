@@ -7,7 +7,7 @@ use crate::daemons::{self, ETCD_PORT};
 use crate::down;
 use crate::enter;
 use crate::error::{LabError, Result, Tried};
-use crate::etcd::Etcd;
+use crate::etcd::{Etcd, Lease};
 use crate::holder::{Hold, Holder};
 use crate::network;
 use crate::pods;
@@ -20,9 +20,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ETCD_WITHIN: Duration = Duration::from_secs(15);
+const PEERS_WITHIN: Duration = Duration::from_secs(20);
 const LOG_LINES_SHOWN: usize = 12;
 
 /// Puts a lab up.
@@ -96,6 +97,7 @@ fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
     overlays(home, &mut state, &progress)?;
     step(home, &mut state, &progress, "pods")?;
     wire(home, &mut state)?;
+    wait_for_peers(home, &state)?;
     network::wait_for_outside(home, topology)?;
     step(home, &mut state, &progress, "up")?;
     progress.end(&format!("lab {name} is up: {} nodes, {} pods", state.spec.nodes, state.pods.len()));
@@ -178,6 +180,29 @@ fn overlays(home: &Home, state: &mut State, progress: &Progress) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Waits until every node has leased its subnet and has routes to those of all others.
+fn wait_for_peers(home: &Home, state: &State) -> Result<()> {
+    let Some(first) = state.nodes().next() else { return Ok(()) };
+    let etcd = Etcd { namespace: &home.place(&first.name)?.net(), endpoints: &state.endpoints };
+    let start = Instant::now();
+    while start.elapsed() < PEERS_WITHIN {
+        let leases = etcd.leases()?;
+        let mut whole = leases.len() >= usize::from(state.spec.nodes);
+        for node in state.nodes() {
+            let routes = network::destinations(home, &node.name)?;
+            let own = |lease: &&Lease| node.addresses.iter().any(|ip| ip.to_string() == lease.public_ip);
+            let mut subnets = leases.iter().filter(|l| !own(l)).flat_map(|l| &l.subnets);
+            whole &= subnets.all(|net| net.parse().is_ok_and(|net| routes.contains(&net)));
+        }
+        if whole {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let log = Some(home.log(&first.name, "flannel"));
+    Err(LabError::Late { what: "routes between all nodes".into(), seconds: PEERS_WITHIN.as_secs(), log })
 }
 
 /// Wires the pods, the nodes side by side.
