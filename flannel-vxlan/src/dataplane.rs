@@ -142,7 +142,8 @@ impl Dataplane {
         let mut failures = self.apply(&ops, self.looked);
         if ops.iter().any(|op| matches!(op, Op::AddLink(_))) {
             // A device's sysctls are there only now that it is.
-            failures += self.apply(&plan(&desired, &self.kernel.observe(&wanted)?), false);
+            let rest = plan(&desired, &self.kernel.observe(&wanted)?);
+            failures += self.apply(&rest, false);
         }
         self.metrics.looks.inc();
         self.looked = true;
