@@ -1,5 +1,7 @@
 //! The bridge plugin in real network namespaces: the same assertions for the reference and for ours.
 
+#![allow(clippy::unwrap_used)] // a test says by its panic what is wrong
+
 mod common;
 
 use common::{Call, Node, Pod, Whose, add, check, del};
@@ -190,10 +192,13 @@ fn layer_2_only_and_requested_values() {
     }
 }
 
+/// Breaks an attachment.
+type Break = fn(&Node, &Pod);
+
 #[test]
 fn check_finds_what_changed() {
     for whose in Whose::BOTH {
-        let breaks: [(&str, fn(&Node, &Pod)); 4] = [
+        let breaks: [(&str, Break); 4] = [
             ("the pod's link", |_, pod| pod.kernel().apply_all(&[Op::DeleteLink("eth0".into())]).unwrap()),
             ("an address", |_, pod| {
                 let address = pod.addresses("eth0").remove(0);
