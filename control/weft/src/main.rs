@@ -1,3 +1,43 @@
-//! Entrance.
+//! The `weft` command: every daemon and tool as a subcommand.
+//!
+//! Components are libraries with one entrance each; this crate alone reads flags, builds clients and
+//! TLS, sets up logs, and owns the one health-and-metrics listener that every daemon uses.
 
-fn main() {}
+mod etcd;
+mod flags;
+mod flannel;
+mod health;
+mod logs;
+mod systemd;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Container networking: overlay, lab and tools in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The VXLAN overlay: leases this node's pod subnet from etcd. Flags and environment are flanneld's.
+    Flannel(flannel::Flags),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(flags::double_dashes(std::env::args()));
+    let done = match cli.command {
+        Command::Flannel(flags) => flannel::main(flags),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weft: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

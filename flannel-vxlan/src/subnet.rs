@@ -1,0 +1,138 @@
+//! Which subnet a node takes. Pure.
+//!
+//! As flannel: the lease of our public IP; else the one in an old `subnet.env`, if it is free and
+//! still fits; else one by chance among the first hundred free ones, so that nodes which start
+//! together seldom want the same.
+
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
+
+use crate::{
+    config::{NetworkConfig, Pool},
+    lease::Subnets,
+};
+
+/// How many free subnets the draw is among.
+const DRAW_AMONG: usize = 100;
+
+/// Whether the subnets are ones that this configuration gives out.
+pub fn fits(config: &NetworkConfig, subnets: &Subnets) -> bool {
+    let v4 = match (&config.v4, subnets.v4) {
+        (Some(pool), Some(net)) => {
+            net.prefix() == pool.subnet_length
+                && (pool.min.network()..=pool.max.network()).contains(&net.network())
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    let v6 = match (&config.v6, subnets.v6) {
+        (Some(pool), Some(net)) => {
+            net.prefix() == pool.subnet_length
+                && (pool.min.network()..=pool.max.network()).contains(&net.network())
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    v4 && v6
+}
+
+/// A free pair of subnets; `None` where all are taken. `draw(n)` answers a number below `n`.
+pub fn pick(
+    config: &NetworkConfig,
+    taken: &[Subnets],
+    mut draw: impl FnMut(usize) -> usize,
+) -> Option<Subnets> {
+    let v4 = match &config.v4 {
+        None => None,
+        Some(pool) => {
+            let taken: Vec<_> = taken.iter().filter_map(|s| s.v4).collect();
+            let free = free_v4(pool, &taken);
+            Some(*free.get(draw(free.len().max(1)))?)
+        }
+    };
+    let v6 = match &config.v6 {
+        None => None,
+        Some(pool) => {
+            let taken: Vec<_> = taken.iter().filter_map(|s| s.v6).collect();
+            let free = free_v6(pool, &taken);
+            Some(*free.get(draw(free.len().max(1)))?)
+        }
+    };
+    Some(Subnets { v4, v6 })
+}
+
+/// The first free subnets of a pool. Taken subnets of another length than the pool's are rounded
+/// to the pool's blocks; each step is one look into a set.
+fn free_v4(pool: &Pool<Ipv4Network>, taken: &[Ipv4Network]) -> Vec<Ipv4Network> {
+    let size = 1u64 << (32 - pool.subnet_length);
+    let mut blocks = HashSet::new();
+    for net in taken {
+        let (first, last) = (u64::from(u32::from(net.network())), u64::from(u32::from(net.broadcast())));
+        blocks.extend((first / size..=last / size).take(1 << 16));
+    }
+    let (first, last) = (u64::from(u32::from(pool.min.network())), u64::from(u32::from(pool.max.network())));
+    (first / size..=last / size)
+        .filter(|block| !blocks.contains(block))
+        .take(DRAW_AMONG)
+        .filter_map(|block| Ipv4Network::new(Ipv4Addr::from((block * size) as u32), pool.subnet_length).ok())
+        .collect()
+}
+
+fn free_v6(pool: &Pool<Ipv6Network>, taken: &[Ipv6Network]) -> Vec<Ipv6Network> {
+    let size = 1u128 << (128 - pool.subnet_length);
+    let mut blocks = HashSet::new();
+    for net in taken {
+        let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
+        blocks.extend((first / size..=last / size).take(1 << 16));
+    }
+    let (first, last) = (u128::from(pool.min.network()), u128::from(pool.max.network()));
+    (first / size..=last / size)
+        .filter(|block| !blocks.contains(block))
+        .take(DRAW_AMONG)
+        .filter_map(|block| Ipv6Network::new(Ipv6Addr::from(block * size), pool.subnet_length).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> NetworkConfig {
+        NetworkConfig::parse(
+            r#"{"Network":"10.244.0.0/20","EnableIPv6":true,"IPv6Network":"fd00:10:244::/48","Backend":{"Type":"vxlan"}}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_full_pool_gives_nothing() {
+        let config = config();
+        let mut taken = Vec::new();
+        while let Some(next) = pick(&config, &taken, |_| 0) {
+            assert!(fits(&config, &next));
+            taken.push(next);
+        }
+        assert_eq!(taken.len(), 15, "16 blocks less the first");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_one_that_overlaps_a_taken_one(seed: Vec<u8>, wide in proptest::bool::ANY) {
+            let config = config();
+            let mut taken = Vec::new();
+            if wide {
+                taken.push(Subnets { v4: Some("10.244.4.0/22".parse().unwrap()), v6: None });
+            }
+            for step in seed {
+                let Some(next) = pick(&config, &taken, |n| usize::from(step) % n) else { break };
+                proptest::prop_assert!(fits(&config, &next));
+                proptest::prop_assert!(taken.iter().all(|t| !t.overlaps(&next)));
+                taken.push(next);
+            }
+        }
+    }
+}
