@@ -128,8 +128,14 @@ fn two_hundred_at_once_with_kills_leak_nothing_and_give_nothing_twice() {
                 call = call.with("WEFT_CNI_CRASH_AT", step);
             }
             let path = pods[at].path();
-            let output = Call { netns: &path, ..call }.output(&config);
-            let lived = output.status.success();
+            let call = Call { netns: &path, ..call };
+            let mut child = call.start(&config);
+            if at % 5 == 4 {
+                // And some wherever they are after a while, mostly in the kernel.
+                std::thread::sleep(std::time::Duration::from_micros((at as u64 * 7919) % 40_000));
+                child.kill().unwrap();
+            }
+            let lived = child.wait_with_output().unwrap().status.success();
             // Half of those that live, and some of the dead, are deleted meanwhile; some DELs are killed.
             if at.is_multiple_of(2) {
                 let mut call = Call::new(OURS, "DEL", &ids[at], &path);
@@ -153,7 +159,7 @@ fn two_hundred_at_once_with_kills_leak_nothing_and_give_nothing_twice() {
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
         let valid: Vec<usize> = (0..100).filter(|at| alive[*at]).collect();
-        assert!(valid.len() > 20, "{} lived", valid.len());
+        assert!(valid.len() > 10, "{} lived", valid.len());
 
         let mut given = BTreeSet::new();
         for at in &valid {

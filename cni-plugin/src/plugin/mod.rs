@@ -28,6 +28,7 @@ mod links;
 mod masquerade;
 mod pod;
 mod resolv_conf;
+mod running;
 mod settle;
 mod status;
 
