@@ -93,7 +93,7 @@ fn put_leases(network: &Network, count: usize) {
     network.state(async |client| {
         for chunk in (0..count).collect::<Vec<_>>().chunks(100) {
             let puts = chunk.iter().map(|n| {
-                let key = format!("/coreos.com/network/subnets/10.{}.{}.0-24", n / 250, n % 250);
+                let key = format!("/coreos.com/network/subnets/11.{}.{}.0-24", n / 250, n % 250);
                 let value =
                     network::peer_value(&format!("172.16.{}.{}", n / 250, n % 250 + 1), &mac(*n).to_string());
                 etcd_client::TxnOp::put(key, value, None)
@@ -113,7 +113,7 @@ fn floor(count: usize) -> Duration {
         kernel.apply_all(&[Op::AddLink(device)]).unwrap();
         let mut ops = Vec::new();
         for n in 0..count {
-            let subnet: ipnetwork::IpNetwork = format!("10.{}.{}.0/24", n / 250, n % 250).parse().unwrap();
+            let subnet: ipnetwork::IpNetwork = format!("11.{}.{}.0/24", n / 250, n % 250).parse().unwrap();
             let dev = || "flannel.1".into();
             ops.push(Op::ReplaceNeighbour(Neighbour {
                 dev: dev(),
@@ -142,8 +142,8 @@ fn ms(duration: Duration) -> f64 {
 
 fn start(weft: &str, leases: usize) -> serde_json::Value {
     let config = CONFIG
-        .replace("10.244.0.0/16", "10.0.0.0/8")
-        .replace(r#""Backend""#, r#""SubnetMin":"10.200.0.0","Backend""#);
+        .replace("10.244.0.0/16", "11.0.0.0/8")
+        .replace(r#""Backend""#, r#""SubnetMin":"11.200.0.0","Backend""#);
     let network = Network::of(1, &config);
     put_leases(&network, leases);
     let mut times = Vec::new();
