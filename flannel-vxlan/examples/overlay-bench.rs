@@ -110,7 +110,8 @@ fn floor(count: usize) -> Duration {
         let mut kernel = Kernel::open().unwrap();
         let vxlan = Vxlan { vni: 1, port: 8472, local: None, parent: None, learning: false, gbp: false };
         let device = NewLink { up: true, ..NewLink::of("flannel.1", NewLinkKind::Vxlan(vxlan)) };
-        kernel.apply_all(&[Op::AddLink(device)]).unwrap();
+        let address = netstate::Address::of("flannel.1", "11.255.0.0/32".parse().unwrap());
+        kernel.apply_all(&[Op::AddLink(device), network::up("lo"), Op::AddAddress(address)]).unwrap();
         let mut ops = Vec::new();
         for n in 0..count {
             let subnet: ipnetwork::IpNetwork = format!("11.{}.{}.0/24", n / 250, n % 250).parse().unwrap();
