@@ -1,5 +1,7 @@
 //! The bridge plugin in real network namespaces: the same assertions for the reference and for ours.
 
+#![allow(clippy::unwrap_used)] // a test says by its panic what is wrong
+
 mod common;
 
 use common::{Call, Node, Pod, Whose, add, check, del};
@@ -190,10 +192,13 @@ fn layer_2_only_and_requested_values() {
     }
 }
 
+/// Breaks an attachment.
+type Break = fn(&Node, &Pod);
+
 #[test]
 fn check_finds_what_changed() {
     for whose in Whose::BOTH {
-        let breaks: [(&str, fn(&Node, &Pod)); 4] = [
+        let breaks: [(&str, Break); 4] = [
             ("the pod's link", |_, pod| pod.kernel().apply_all(&[Op::DeleteLink("eth0".into())]).unwrap()),
             ("an address", |_, pod| {
                 let address = pod.addresses("eth0").remove(0);
@@ -303,4 +308,29 @@ fn a_delegated_ipam_plugin_is_asked() {
                 .contains("no-such-ipam")
         );
     }
+}
+
+#[test]
+fn tested_ipv6_addresses_are_usable_when_add_returns() {
+    for whose in Whose::BOTH {
+        let (node, pod) = (Node::new(), Pod::new());
+        let mut keys = dual_stack(&node);
+        keys["enabledad"] = true.into();
+        add(whose, &node.config(whose, keys), "c1", &pod).unwrap();
+        let text =
+            pod.netns.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap()).unwrap();
+        let line = text.lines().find(|l| l.starts_with("fd99") && l.ends_with("eth0")).unwrap();
+        assert!(line.contains(" 00 80 "), "{whose:?} still tentative: {line}");
+    }
+}
+
+#[test]
+fn a_network_that_is_refused_still_lets_its_containers_go() {
+    let (node, pod) = (Node::new(), Pod::new());
+    let config = node.config(Whose::Ours, json!({}));
+    add(Whose::Ours, &config, "c1", &pod).unwrap();
+    let edited = node.config(Whose::Ours, json!({"vlan": 5, "hairpinMode": true, "promiscMode": true}));
+    assert_eq!(add(Whose::Ours, &edited, "c2", &Pod::new()).unwrap_err()["code"], 2);
+    del(Whose::Ours, &edited, "c1", &pod.path()).unwrap();
+    assert!(node.veths().is_empty() && node.reserved("testnet").is_empty());
 }

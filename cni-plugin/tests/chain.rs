@@ -1,5 +1,7 @@
 //! Chained with the reference portmap and bandwidth plugins, by our caller, as a runtime does it.
 
+#![allow(clippy::unwrap_used)] // a test says by its panic what is wrong
+
 mod common;
 
 use cni_plugin::caller::{Attachment, Caller};

@@ -1,5 +1,7 @@
 //! Killed at every step that changes something, and at random ones: what is left is removed exactly.
 
+#![allow(clippy::unwrap_used)] // a test says by its panic what is wrong
+
 mod common;
 
 use common::{Call, Node, Pod, Whose, add, del};
@@ -118,7 +120,7 @@ fn two_hundred_at_once_with_kills_leak_nothing_and_give_nothing_twice() {
     let ids: Vec<String> = (0..100).map(|n| format!("c{n}")).collect();
     for round in 0..2 {
         let run = |at: usize| {
-            let killed = (at + round) % 3 == 0;
+            let killed = (at + round).is_multiple_of(3);
             // A number beyond the last step kills nothing: so some of these live, too.
             let step = 1 + (at * 7 + round * 5) % 30;
             let mut call = Call::new(OURS, "ADD", &ids[at], "");
@@ -126,17 +128,23 @@ fn two_hundred_at_once_with_kills_leak_nothing_and_give_nothing_twice() {
                 call = call.with("WEFT_CNI_CRASH_AT", step);
             }
             let path = pods[at].path();
-            let output = Call { netns: &path, ..call }.output(&config);
-            let lived = output.status.success();
+            let call = Call { netns: &path, ..call };
+            let mut child = call.start(&config);
+            if at % 5 == 4 {
+                // And some wherever they are after a while, mostly in the kernel.
+                std::thread::sleep(std::time::Duration::from_micros((at as u64 * 7919) % 40_000));
+                child.kill().unwrap();
+            }
+            let lived = child.wait_with_output().unwrap().status.success();
             // Half of those that live, and some of the dead, are deleted meanwhile; some DELs are killed.
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 let mut call = Call::new(OURS, "DEL", &ids[at], &path);
-                if at % 10 == 0 {
+                if at.is_multiple_of(10) {
                     call = call.with("WEFT_CNI_CRASH_AT", 1 + at / 10 % 4);
                 }
                 call.output(&config);
             }
-            lived && at % 2 == 1
+            lived && !at.is_multiple_of(2)
         };
         let alive: Vec<bool> = std::thread::scope(|scope| {
             let run = &run;
@@ -151,7 +159,7 @@ fn two_hundred_at_once_with_kills_leak_nothing_and_give_nothing_twice() {
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
         let valid: Vec<usize> = (0..100).filter(|at| alive[*at]).collect();
-        assert!(valid.len() > 20, "{} lived", valid.len());
+        assert!(valid.len() > 10, "{} lived", valid.len());
 
         let mut given = BTreeSet::new();
         for at in &valid {

@@ -1,5 +1,7 @@
 //! Without an `ipam` block: the node's subnet as the overlay wrote it, and STATUS and errors before it has.
 
+#![allow(clippy::unwrap_used)] // a test says by its panic what is wrong
+
 mod common;
 
 use common::{Call, Node, Pod, Whose, add, del};

@@ -128,6 +128,10 @@ impl<'a> Peers<'a> {
     ) -> Result<Peer, String> {
         let family = if subnet.is_ipv6() { "IPv6" } else { "IPv4" };
         let public_ip = public.ok_or_else(|| format!("it has no {family} public IP"))?;
+        let own = [Some(IpAddr::V4(self.ours.value.public_ip)), self.ours.value.public_ipv6.map(IpAddr::V6)];
+        if own.into_iter().flatten().chain([public_ip]).any(|ip| subnet.contains(ip)) {
+            return Err("its subnet holds a node's public IP: its route would cut the underlay".to_owned());
+        }
         let data = data.ok_or_else(|| format!("it has no {family} backend data"))?;
         if data.vni != self.ours.vni {
             return Err(format!("its VNI is {}, ours is {}", data.vni, self.ours.vni));
@@ -178,6 +182,13 @@ mod tests {
         assert_eq!(rejected.len(), 2);
         assert!(rejected[0].reason.contains("10.244.3.0-24"), "{}", rejected[0].reason);
         assert!(rejected[1].reason.contains("this node"), "{}", rejected[1].reason);
+    }
+
+    #[test]
+    fn a_subnet_of_the_underlay_is_not_routed_into_the_tunnel() {
+        let leases = Leases::from([lease("192.0.2.0-24", "192.0.2.2", "02:00:00:00:00:02", 2)]);
+        let (peers, rejected) = peers(&leases, &ours());
+        assert!(peers.is_empty() && rejected[0].reason.contains("underlay"), "{rejected:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod address;
 mod apply;
 mod display;
 mod encode;
+mod entry;
 mod error;
 mod link;
 mod message;

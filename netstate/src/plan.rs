@@ -13,8 +13,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::{
-    Address, DevName, FdbEntry, Link, LinkChange, LinkKind, Mac, Neighbour, NewLink, NewLinkKind, Op,
-    ROUTE_PROTOCOL, Route, RouteKey, Rule, State, nft,
+    Address, DevName, FdbEntry, Link, LinkChange, LinkKind, Neighbour, NewLink, NewLinkKind, Op, Route, Rule,
+    State, entry::Entry, nft,
 };
 
 /// What belongs to the caller: what is observed here and not desired is removed.
@@ -59,130 +59,49 @@ pub struct Desired {
 pub fn plan(desired: &Desired, observed: &State) -> Vec<Op> {
     let mut ops = Vec::new();
     let replaced = plan_links(desired, observed, &mut ops);
-    // What stood on a replaced device went with it.
-    let gone = |dev: &DevName| replaced.contains(dev);
     plan_sysctls(desired, observed, &mut ops);
-    let mut adds = Vec::new();
-    plan_set(
-        &desired.addresses,
-        observed.addresses.iter().filter(|a| !gone(&a.dev)),
-        address_key,
-        |a, b| a.net == b.net,
-        |a| desired.scope.devices.contains(&a.dev) && !a.link_scope,
-        |a| Op::DeleteAddress(a.clone()),
-        |a| Op::AddAddress(a.clone()),
-        true,
-        &mut ops,
-        &mut adds,
-    );
-    plan_set(
-        &desired.neighbours,
-        observed.neighbours.iter().filter(|n| !gone(&n.dev)),
-        |n| (n.dev.clone(), n.ip),
-        |a, b| a == b,
-        |n| desired.scope.devices.contains(&n.dev) && n.permanent,
-        |n| Op::DeleteNeighbour(n.clone()),
-        |n| Op::ReplaceNeighbour(n.clone()),
-        false,
-        &mut ops,
-        &mut adds,
-    );
-    plan_set(
-        &desired.fdb,
-        observed.fdb.iter().filter(|e| !gone(&e.dev)),
-        fdb_key,
-        |a, b| a == b,
-        |e| desired.scope.devices.contains(&e.dev),
-        |e| Op::DeleteFdb(e.clone()),
-        |e| Op::ReplaceFdb(e.clone()),
-        false,
-        &mut ops,
-        &mut adds,
-    );
-    plan_set(
-        &desired.routes,
-        observed.routes.iter().filter(|r| r.dev.as_ref().is_none_or(|d| !gone(d))),
-        route_key,
-        Route::same_path,
-        |r| owns_route(&desired.scope, r),
-        |r| Op::DeleteRoute(r.clone()),
-        |r| Op::ReplaceRoute(r.clone()),
-        false,
-        &mut ops,
-        &mut adds,
-    );
-    plan_set(
-        &desired.rules,
-        observed.rules.iter(),
-        |r| r.clone(),
-        |a, b| a == b,
-        |r| owns_rule(&desired.scope, r),
-        |r| Op::DeleteRule(r.clone()),
-        |r| Op::AddRule(r.clone()),
-        false,
-        &mut ops,
-        &mut adds,
-    );
-    ops.append(&mut adds);
+    let mut entries = Entries { scope: &desired.scope, replaced, deletes: ops, adds: Vec::new() };
+    entries.plan(&desired.addresses, &observed.addresses);
+    entries.plan(&desired.neighbours, &observed.neighbours);
+    entries.plan(&desired.fdb, &observed.fdb);
+    entries.plan(&desired.routes, &observed.routes);
+    entries.plan(&desired.rules, &observed.rules);
+    let mut ops = entries.deletes;
+    ops.append(&mut entries.adds);
     plan_tables(desired, observed, &mut ops);
     ops
 }
 
-fn address_key(address: &Address) -> (DevName, std::net::IpAddr) {
-    (address.dev.clone(), address.net.ip())
+/// The plan of the entries on devices.
+struct Entries<'a> {
+    scope: &'a Scope,
+    /// Devices made anew: what stood on them went with them.
+    replaced: BTreeSet<DevName>,
+    deletes: Vec<Op>,
+    adds: Vec<Op>,
 }
 
-fn fdb_key(entry: &FdbEntry) -> (DevName, Mac) {
-    (entry.dev.clone(), entry.mac)
-}
-
-fn route_key(route: &Route) -> RouteKey {
-    route.key()
-}
-
-/// What the kernel makes by itself when an address comes (protocol 2) goes with that address.
-fn owns_route(scope: &Scope, route: &Route) -> bool {
-    const KERNEL: u8 = 2;
-    let Some(dev) = &route.dev else { return false };
-    scope.devices.contains(dev) && route.protocol != KERNEL
-        || scope.route_devices.contains(dev) && route.protocol == ROUTE_PROTOCOL
-}
-
-fn owns_rule(scope: &Scope, rule: &Rule) -> bool {
-    let within = scope.rule_priorities.is_some_and(|(low, high)| (low..=high).contains(&rule.priority));
-    within && rule.protocol == ROUTE_PROTOCOL
-}
-
-/// Plans one kind of entry: what is owned and no longer wanted goes, what is missing or different
-/// comes. `delete_changed` where the kernel cannot replace in place.
-#[expect(clippy::too_many_arguments, reason = "one table row per kind of entry, used only above")]
-fn plan_set<'a, T: 'a, K: std::hash::Hash + Eq>(
-    desired: &[T],
-    observed: impl Iterator<Item = &'a T>,
-    key: impl Fn(&T) -> K,
-    same: impl Fn(&T, &T) -> bool,
-    owned: impl Fn(&T) -> bool,
-    delete: impl Fn(&T) -> Op,
-    add: impl Fn(&T) -> Op,
-    delete_changed: bool,
-    deletes: &mut Vec<Op>,
-    adds: &mut Vec<Op>,
-) {
-    let wanted: HashMap<K, &T> = desired.iter().map(|item| (key(item), item)).collect();
-    let mut there = HashSet::new();
-    for item in observed {
-        let key = key(item);
-        match wanted.get(&key) {
-            Some(want) if same(want, item) => {
-                there.insert(key);
+impl Entries<'_> {
+    /// What is owned and no longer wanted goes, what is missing or different comes.
+    fn plan<T: Entry>(&mut self, desired: &[T], observed: &[T]) {
+        let wanted: HashMap<T::Key, &T> = desired.iter().map(|item| (item.key(), item)).collect();
+        let mut there = HashSet::new();
+        for item in observed {
+            if item.device().is_some_and(|dev| self.replaced.contains(dev)) {
+                continue;
             }
-            // Another program's entry under a key that we want is replaced by ours.
-            Some(_) if !delete_changed => {}
-            _ if owned(item) => deletes.push(delete(item)),
-            _ => {}
+            let key = item.key();
+            match wanted.get(&key) {
+                Some(want) if want.same(item) => drop(there.insert(key)),
+                // Another program's entry under a key that we want is replaced by ours.
+                Some(want) if !want.needs_delete_first(item) => {}
+                _ if item.owned(self.scope) => self.deletes.push(item.clone().delete()),
+                _ => {}
+            }
         }
+        let missing = desired.iter().filter(|item| !there.contains(&item.key()));
+        self.adds.extend(missing.map(|item| item.clone().add()));
     }
-    adds.extend(desired.iter().filter(|item| !there.contains(&key(item))).map(add));
 }
 
 /// Plans links; answers the names of those that are deleted or made anew.

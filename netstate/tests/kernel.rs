@@ -1,5 +1,7 @@
 //! Against the real kernel, each test in a network namespace of its own. They need root.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::{net::IpAddr, sync::mpsc, time::Duration};
 
 use netstate::{

@@ -94,14 +94,10 @@ impl NetworkConfig {
         if !name_is_valid(&name) {
             return Err(invalid("name", format!("{name:?} must be letters, digits, '.', '_' and '-'")));
         }
-        keys::refuse_unserved(&raw)?;
         // Only the keys named above are decoded, so a foreign key of any type stays foreign.
         let keys =
             Keys::deserialize(&Value::Object(raw.clone())).map_err(|e| invalid("bridge plugin keys", e))?;
         let on = |flag: Option<bool>| flag.unwrap_or(false);
-        if on(keys.hairpin_mode) && on(keys.promisc_mode) {
-            return Err(invalid("promiscMode", "hairpinMode and promiscMode exclude each other: drop one"));
-        }
         let bridge = keys.bridge.filter(|b| !b.is_empty()).unwrap_or_else(|| "cni0".into());
         if !crate::caller::ifname_is_valid(&bridge) {
             return Err(invalid("bridge", format!("{bridge:?} is not a link's name (1 to 15 characters)")));
@@ -128,6 +124,18 @@ impl NetworkConfig {
             requests,
             raw,
         })
+    }
+}
+
+impl NetworkConfig {
+    /// Refuses what cannot be served. Not for DEL and GC: a network that was edited into something that
+    /// is refused must still let its containers go.
+    pub fn refuse_unserved(&self) -> Result<(), CniError> {
+        keys::refuse_unserved(&self.raw)?;
+        match self.hairpin && self.promisc {
+            true => Err(invalid("promiscMode", "hairpinMode and promiscMode exclude each other: drop one")),
+            false => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 
 fn read(text: &str) -> Result<NetworkConfig, CniError> {
-    NetworkConfig::read(decode(text.as_bytes())?, "")
+    let config = NetworkConfig::read(decode(text.as_bytes())?, "")?;
+    config.refuse_unserved().map(|()| config)
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Key {
     }
 
     /// Reads a file's content; `None` if it is empty, which only half a reservation is.
-    fn from_text(text: &str) -> Option<Self> {
+    pub fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
         let (container_id, ifname) = text.split_once("\r\n").unwrap_or((text, ""));
         (!container_id.is_empty()).then(|| Key::new(container_id, ifname))
@@ -127,9 +127,25 @@ impl Store {
         index::add(self, key.hash(), ip)?;
         self.names.index.entry(ip).or_default().insert(key.hash());
         crash::point("ipam: the address is indexed");
-        self.create(&format!("last_reserved_ip.{range_set}"), &ip.to_string(), false)?;
+        self.note_last(range_set, ip)?;
         crash::point("ipam: the last address is noted");
         Ok(true)
+    }
+
+    /// In place and not by rename: replacing a file makes ext4 write its data out at once (0.2 ms). Cut
+    /// short first, so that dying in between leaves a shorter address; it is only where the round goes on.
+    fn note_last(&self, range_set: usize, ip: IpAddr) -> Result<(), IpamError> {
+        let path = self.dir.join(format!("last_reserved_ip.{range_set}"));
+        let text = ip.to_string();
+        let write = || -> std::io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(false).open(&path)?;
+            if file.metadata()?.len() > text.len() as u64 {
+                file.set_len(text.len() as u64)?;
+            }
+            std::io::Write::write_all(&mut file, text.as_bytes())
+        };
+        write().map_err(io("write", &path))
     }
 
     /// The address that was given last out of a range set; nonsense in the file counts as none.

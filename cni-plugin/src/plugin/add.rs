@@ -2,7 +2,7 @@
 
 use super::addressing::{self, Addressing};
 use super::links::LinkOwner;
-use super::{Invocation, bridge, kernel_error, masquerade, pod, print_result};
+use super::{Invocation, bridge, kernel_error, masquerade, pod, print_result, running};
 use crate::config::NetworkConfig;
 use crate::crash;
 use crate::types::{CniError, CniResult, ErrorCode, Interface, IpConfig};
@@ -16,9 +16,9 @@ use std::time::Duration;
 /// Attaches a container and answers with its result.
 pub(super) fn add(config: &NetworkConfig, invocation: &Invocation) -> Result<Value, CniError> {
     let netns = pod::open(&invocation.netns)?;
+    let mut kernel = Kernel::open().map_err(kernel_error("the host's network namespace"))?;
     let addressing = addressing::obtain(config, invocation)?;
     crash::point("add: addresses are obtained");
-    let mut kernel = Kernel::open().map_err(kernel_error("the host's network namespace"))?;
     let mut veth = None;
     let attached = attach(&mut kernel, config, invocation, &netns, &addressing, &mut veth)
         .and_then(|result| print_result(&result, config.version));
@@ -53,7 +53,7 @@ fn attach(
         pod::configure(netns, &invocation.ifname, config, addressing)?;
     }
     masquerade::ensure(kernel, config, &addressing.masquerade)?;
-    let host = wait_for_carrier(kernel, &pair, config)?;
+    let host = wait_until_running(kernel, &pair, config)?;
     Ok(pair.result(config, invocation, addressing, &bridge, &host))
 }
 
@@ -157,23 +157,21 @@ impl Pair {
     }
 }
 
-/// Waits until the host's end has carrier, which the kernel notices a moment after the pod's end is up:
-/// only then the bridge forwards. As the reference plugin does, in finer steps.
-fn wait_for_carrier(kernel: &mut Kernel, pair: &Pair, config: &NetworkConfig) -> Result<Link, CniError> {
+/// Waits until the host's end is running: the kernel notices a moment after the pod's end is up, and only
+/// then the bridge forwards. As the reference plugin does, in finer steps.
+fn wait_until_running(kernel: &mut Kernel, pair: &Pair, config: &NetworkConfig) -> Result<Link, CniError> {
     let name = &pair.host.name;
-    const STEPS: u32 = 11; // 0.5, 1, 2 … 512 ms: one second in all
+    let link = kernel.route.link(name).map_err(kernel_error(format!("veth {name}")))?;
+    const STEPS: u32 = 14; // 0.1, 0.2, 0.4 … 820 ms: 1.6 seconds in all
     for step in 0..STEPS {
-        let link = kernel.route.link(name).map_err(kernel_error(format!("veth {name}")))?;
-        match link {
-            Some(link) if link.carrier || config.disable_container_interface => return Ok(link),
-            Some(_) => std::thread::sleep(Duration::from_micros(500 << step)),
+        let running = config.disable_container_interface || running::is_running(name)?;
+        match &link {
+            Some(link) if running => return Ok(link.clone()),
+            Some(_) => std::thread::sleep(Duration::from_micros(100 << step)),
             None => break,
         }
     }
     let msg = format!("the bridge port {name} did not come up within a second, or was deleted meanwhile");
-    Err(CniError::new(
-        ErrorCode::Kernel,
-        msg,
-        format!("look at `ip -d link show {name}` and at the bridge {}", config.bridge),
-    ))
+    let details = format!("look at `ip -d link show {name}` and at the bridge {}", config.bridge);
+    Err(CniError::new(ErrorCode::Kernel, msg, details))
 }

@@ -28,6 +28,8 @@ mod links;
 mod masquerade;
 mod pod;
 mod resolv_conf;
+mod running;
+mod settle;
 mod status;
 
 pub use invocation::{Command, Invocation};
@@ -75,6 +77,9 @@ fn dispatch(
     *version = crate::config::version_of(&raw)?;
     refuse_too_new(invocation.command, *version)?;
     let config = NetworkConfig::read(raw, &invocation.args)?;
+    if !matches!(invocation.command, Command::Del | Command::Gc) {
+        config.refuse_unserved()?;
+    }
     match invocation.command {
         Command::Add => add::add(&config, invocation).map(Some),
         Command::Del => del::del(&config, invocation).map(|()| None),

@@ -4,7 +4,7 @@
 //! for sysctls, which the kernel resolves by the thread's namespace.
 
 use super::addressing::{Addressing, gateway_of};
-use super::kernel_error;
+use super::{kernel_error, settle};
 use crate::config::NetworkConfig;
 use crate::crash;
 use crate::types::{CniError, ErrorCode};
@@ -67,7 +67,10 @@ pub(super) fn configure(
         .apply_all(&operations(ifname, config, addressing))
         .map_err(kernel_error(format!("{ifname} in the container")))?;
     crash::point("pod: addresses and routes are set");
-    Ok(())
+    match has_v6 && config.enable_dad {
+        true => settle::wait(netns, ifname),
+        false => Ok(()),
+    }
 }
 
 /// The batch, in an order in which each step finds what it needs.
