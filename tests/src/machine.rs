@@ -59,8 +59,10 @@ impl Machine {
     pub fn processes(name: &str) -> Vec<String> {
         let all = fs::read_dir("/proc").expect("/proc is mounted").flatten();
         let cgroup = format!("weft-lab.{name}/");
-        let ours =
-            all.filter(|p| fs::read_to_string(p.path().join("cgroup")).is_ok_and(|c| c.contains(&cgroup)));
+        let of_lab =
+            |p: &fs::DirEntry| fs::read_to_string(p.path().join("cgroup")).is_ok_and(|c| c.contains(&cgroup));
+        // One that has ended and whose parent has not asked yet has no program any more.
+        let ours = all.filter(|p| of_lab(p) && p.path().join("exe").read_link().is_ok());
         ours.map(|p| p.path().display().to_string()).collect()
     }
 }

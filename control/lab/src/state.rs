@@ -24,8 +24,11 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const LABS: &str = "/run/weft-lab";
+
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
 
 /// Which plugin wires the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -212,9 +215,11 @@ impl Home {
         fs::rename(&new, &path).tried(|| format!("write {}", path.display()))
     }
 
-    /// Takes the lock, or says that another command has it.
+    /// Takes the lock, or says that another command has it. Waits a little: a program that a killed command was
+    /// about to start may hold it for a moment longer.
     pub fn lock(&self) -> Result<Lock> {
         let path = Path::new(LABS).join(format!("{}.lock", self.name));
+        let start = Instant::now();
         loop {
             fs::create_dir_all(LABS).tried(|| format!("make {LABS}"))?;
             let file = match File::create(&path) {
@@ -223,7 +228,11 @@ impl Home {
                 other => other.tried(|| format!("make {}", path.display()))?,
             };
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                return Err(LabError::Busy(self.name.clone()));
+                if start.elapsed() > LOCK_WITHIN {
+                    return Err(LabError::Busy(self.name.clone()));
+                }
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
             }
             let ours = file.metadata().tried(|| format!("look at {}", path.display()))?.ino();
             // Else it was removed by its last holder after we opened it.
