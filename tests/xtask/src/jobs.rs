@@ -123,7 +123,7 @@ fn cni_bench(lab: &Lab) -> Result<(), Error> {
         advice,
     )?;
     let mut command = process::as_root(&build::target_dir().join("debug/examples/cni-bench"))?;
-    process::succeed(command.arg("--ours").arg(lab.cni_bin_dir.join("weft-cni")), advice)
+    process::succeed(command.arg("--plugin").arg(lab.cni_bin_dir.join("weft-cni")), advice)
 }
 
 /// `cargo xtask dist`: the programs as they are shipped, in dist/.
