@@ -1,1 +1,11 @@
-//! End to end and interoperability tests.
+//! End to end and interoperability tests: what they share.
+//!
+//! Every test puts up a lab of its own under its own name with the `weft` that was built, looks at it from outside
+//! with the tools that a person would use, and takes it down even when it panics. A test that lacks root or a
+//! program fails and names the command that provides it.
+
+mod lab;
+mod machine;
+
+pub use lab::{Lab, weft, weft_command};
+pub use machine::Machine;

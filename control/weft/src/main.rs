@@ -26,12 +26,15 @@ struct Cli {
 enum Command {
     /// The VXLAN overlay: leases this node's pod subnet from etcd. Flags and environment are flanneld's.
     Flannel(flannel::Flags),
+    /// A lab of nodes and pods on this machine, in network namespaces.
+    Lab(weft_lab::LabCommand),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(flags::double_dashes(std::env::args()));
     let done = match cli.command {
         Command::Flannel(flags) => flannel::main(flags),
+        Command::Lab(lab) => lab.run().map_err(Into::into),
     };
     match done {
         Ok(code) => code,

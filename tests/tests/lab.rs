@@ -1,0 +1,110 @@
+//! The lab itself: up, matrix, status, exec, down; and that nothing of it stays, however it ended.
+
+use std::thread;
+use std::time::Duration;
+use weft_tests::{Lab, Machine, weft_command};
+
+#[test]
+fn every_pod_reaches_every_pod_and_nothing_stays_after_down() {
+    let name = "t-matrix";
+    drop(Lab::unmade(name));
+    let before = Machine::look(name);
+    let lab = Lab::up(name, &[]);
+    assert_eq!(Machine::look(name).network(), before.network(), "the machine's own network is touched");
+    let matrix = lab.run("matrix", &["--megabytes", "5"]);
+    assert!(matrix.contains("300 of 300 checks passed"), "{matrix}");
+    lab.down();
+    assert_eq!(Machine::look(name), before);
+    assert_eq!(Machine::processes(name), Vec::<String>::new());
+}
+
+#[test]
+fn status_and_exec_speak_to_programs() {
+    let lab = Lab::up("t-status", &["--nodes", "2", "--pods-per-node", "1"]);
+    let status = lab.status();
+    assert_eq!(status["step"], "up");
+    let names = |key: &str| -> Vec<String> {
+        let all = status[key].as_array().unwrap().iter();
+        all.map(|x| x["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("nodes"), ["k8s-node1", "k8s-node2"]);
+    assert_eq!(names("pods"), ["pod1", "pod2"]);
+    for (i, pod) in status["pods"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(pod["node"], format!("k8s-node{}", i + 1));
+        assert_eq!(pod["addresses"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(status["nodes"][0]["lease"]["public_ip"], "10.0.2.15");
+    assert_eq!(lab.exec("pod2", &["sh", "-c", "exit 7"]).status.code(), Some(7));
+    assert_eq!(lab.exec("pod2", &["hostname"]).stdout, b"pod2\n");
+    assert_eq!(
+        lab.exec("k8s-node2", &["cat", "/proc/self/cgroup"]).stdout.split(|b| *b == b'\n').next_back(),
+        Some(&b""[..])
+    );
+    let missing = weft_command(&["exec", "--name", "t-status", "pod9", "--", "true"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("pod1, pod2"), "{missing:?}");
+    let again = lab.up_command(&[]).output().unwrap();
+    assert!(String::from_utf8_lossy(&again.stderr).contains("weft lab down --name t-status"), "{again:?}");
+}
+
+#[test]
+fn pods_come_and_go() {
+    let lab = Lab::up("t-pods", &["--nodes", "2", "--pods-per-node", "1"]);
+    assert!(
+        weft_command(&["pod", "add", "--name", "t-pods", "web", "--node", "k8s-node2"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let web = lab.address("web", false);
+    assert!(lab.exec("pod1", &["ping", "-c1", "-W2", &web]).status.success());
+    assert!(weft_command(&["pod", "del", "--name", "t-pods", "web"]).status().unwrap().success());
+    assert!(!lab.exec("pod1", &["ping", "-c1", "-W1", &web]).status.success());
+    let left = lab.exec("k8s-node2", &["ls", "/run/netns", "/var/lib/cni/networks/weft"]);
+    assert!(!String::from_utf8_lossy(&left.stdout).contains(&web), "{left:?}");
+}
+
+#[test]
+fn down_removes_what_a_killed_up_left_at_any_point() {
+    let name = "t-killed";
+    let lab = Lab::unmade(name);
+    let before = Machine::look(name);
+    for milliseconds in [5, 20, 45, 80, 150, 400, 650, 750, 850] {
+        let mut up = lab.up_command(&["--nodes", "2"]).spawn().unwrap();
+        thread::sleep(Duration::from_millis(milliseconds));
+        up.kill().unwrap();
+        up.wait().unwrap();
+        lab.down();
+        assert_eq!(Machine::look(name), before, "killed after {milliseconds} ms");
+        assert_eq!(Machine::processes(name), Vec::<String>::new(), "killed after {milliseconds} ms");
+    }
+}
+
+#[test]
+fn clones_with_one_nat_address_come_up_without_a_flag() {
+    let lab = Lab::up("t-clones", &["--nat-clones"]);
+    for node in ["k8s-node1", "k8s-node2", "k8s-node3"] {
+        let eth0 = lab.exec(node, &["ip", "-4", "-o", "address", "show", "eth0"]);
+        assert!(String::from_utf8_lossy(&eth0.stdout).contains("10.0.2.15/24"), "{eth0:?}");
+    }
+    let matrix = lab.run("matrix", &["--megabytes", "1"]);
+    assert!(matrix.contains("300 of 300 checks passed"), "{matrix}");
+}
+
+#[test]
+fn the_reference_plugins_pass_the_same_checks() {
+    let lab = Lab::up("t-reference", &["--plugin", "reference"]);
+    let matrix = lab.run("matrix", &["--megabytes", "1"]);
+    assert!(matrix.contains("300 of 300 checks passed"), "{matrix}");
+}
+
+#[test]
+fn a_short_bench_tells_ratios() {
+    let lab = Lab::up("t-bench", &["--nodes", "2"]);
+    let json = std::env::temp_dir().join(format!("t-bench-{}.json", std::process::id()));
+    let args = ["--repeats", "1", "--seconds", "0.05", "--json", &json.display().to_string()];
+    let table = lab.run("bench", &args);
+    assert!(table.contains("baseline") && table.contains("two nodes"), "{table}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    std::fs::remove_file(&json).unwrap();
+    assert_eq!(report["figures"].as_array().unwrap().len(), 15);
+}

@@ -1,0 +1,82 @@
+//! The errors of `cargo xtask`: what failed, on what, and what to do next.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a command of `cargo xtask` stopped.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line is not one of ours.
+    Usage(String),
+    /// The machine has no dpkg: packages are known by Debian's names only.
+    NotDebian,
+    /// Not root, and nothing to become root with.
+    NoSudo(String),
+    /// A program could not be started.
+    Start {
+        /// The command line.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A program ended with an error of its own, already printed.
+    Failed {
+        /// The command line.
+        command: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// A file could not be read, written or copied.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `rustc -vV` named no host.
+    NoHost,
+}
+
+impl Error {
+    /// 2 for a wrong command line, else 1, as is customary.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Usage(what) => write!(f, "{what}; `cargo xtask help` lists the commands"),
+            Error::NotDebian => f.write_str(
+                "this machine has no /var/lib/dpkg/status, so packages cannot be checked or installed; run on \
+                 Debian 12 or later, or in a container or VM of it",
+            ),
+            Error::NoSudo(command) => {
+                write!(f, "`{command}` needs root and there is no sudo; run this command as root")
+            }
+            Error::Start { command, source } => {
+                write!(f, "cannot start `{command}`: {source}; is the program installed and on PATH?")
+            }
+            Error::Failed { command, advice } => write!(f, "`{command}` failed; {advice}"),
+            Error::File { path, source } => {
+                write!(f, "{}: {source}; check the path and its permissions", path.display())
+            }
+            Error::NoHost => f.write_str(
+                "`rustc -vV` printed no `host:` line; check that rustc on PATH is a complete tool chain",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Start { source, .. } | Error::File { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

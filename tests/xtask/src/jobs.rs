@@ -1,0 +1,157 @@
+//! The jobs: lab, test, bench and dist, as sequences of set-up, building and running.
+
+use crate::build;
+use crate::error::Error;
+use crate::packages::Need;
+use crate::{process, setup};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// Name of the lab that `cargo xtask bench` puts up, apart from one that a person may have up.
+const BENCH_LAB: &str = "bench";
+
+/// `weft lab`, as root, with the static plugin first in the search path for plugins.
+struct Lab {
+    weft: PathBuf,
+    cni_bin_dir: PathBuf,
+}
+
+impl Lab {
+    fn build() -> Result<Lab, Error> {
+        Ok(Lab { weft: build::weft()?, cni_bin_dir: build::static_cni()? })
+    }
+
+    fn command(&self, verb: &str) -> Result<Command, Error> {
+        let mut command = process::as_root(&self.weft)?;
+        command.args(["lab", verb]);
+        Ok(command)
+    }
+
+    fn up(&self, name: &[String], args: &[String]) -> Result<(), Error> {
+        let mut command = self.command("up")?;
+        command.args(name).arg("--cni-bin-dir").arg(&self.cni_bin_dir).args(args);
+        process::succeed(&mut command, "its message above says which step; the lab it left is taken down")
+    }
+
+    fn run(&self, verb: &str, name: &[String], args: &[String]) -> Result<(), Error> {
+        process::succeed(self.command(verb)?.args(name).args(args), "see above; `weft lab status` shows more")
+    }
+}
+
+/// `cargo xtask lab`: the demonstration, from an empty clone to two tables.
+pub fn lab(args: &[String]) -> Result<ExitCode, Error> {
+    let started = Instant::now();
+    let keep = args.iter().any(|a| a == "--keep");
+    let no_bench = args.iter().any(|a| a == "--no-bench");
+    let up_args: Vec<String> =
+        args.iter().filter(|a| *a != "--keep" && *a != "--no-bench").cloned().collect();
+    let name = name_of(&up_args);
+    setup::ensure(Need::Lab)?;
+    let lab = Lab::build()?;
+    let shown = lab.up(&[], &up_args).and_then(|()| {
+        lab.run("status", &name, &[])?;
+        lab.run("matrix", &name, &[])?;
+        if no_bench { Ok(()) } else { lab.run("bench", &name, &[]) }
+    });
+    if keep && shown.is_ok() {
+        println!(
+            "the lab is up: `weft lab exec pod1 -- CMD`, `weft lab down` ends it (weft is {})",
+            lab.weft.display()
+        );
+    } else {
+        // Taken down after a failure as well, whose own message matters more.
+        let down = lab.run("down", &name, &[]);
+        shown.and(down)?;
+    }
+    println!("cargo xtask lab took {:.0} s", started.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The `--name` among the arguments of `up`, to be repeated for the other verbs.
+fn name_of(args: &[String]) -> Vec<String> {
+    let Some(at) = args.iter().position(|a| a == "--name" || a.starts_with("--name=")) else {
+        return Vec::new();
+    };
+    let words = if args[at] == "--name" { 2 } else { 1 };
+    args.iter().skip(at).take(words).cloned().collect()
+}
+
+/// `cargo xtask test`: everything built, then all tests, as root.
+pub fn test(args: &[String]) -> Result<ExitCode, Error> {
+    setup::ensure(Need::Test)?;
+    let lab = Lab::build()?;
+    let mut command = build::cargo();
+    command.args(["test", "--workspace"]).args(args);
+    // The end-to-end tests run the programs that were just built.
+    command.env("WEFT_BIN", &lab.weft).env("WEFT_CNI_BIN_DIR", &lab.cni_bin_dir);
+    if !process::is_root() {
+        let host = build::host()?.to_uppercase().replace('-', "_");
+        let sudo = process::as_root(Path::new("/usr/bin/env"))?;
+        let runner = format!(
+            "{} WEFT_BIN={} WEFT_CNI_BIN_DIR={}",
+            process::line_of(&sudo),
+            lab.weft.display(),
+            lab.cni_bin_dir.display()
+        );
+        command.env(format!("CARGO_TARGET_{host}_RUNNER"), runner);
+    }
+    process::status(&mut command).map(process::exit_code)
+}
+
+/// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed.
+pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
+    setup::ensure(Need::Test)?;
+    let lab = Lab::build()?;
+    let name = ["--name".to_owned(), BENCH_LAB.to_owned()];
+    // A lab of this name is one that an interrupted bench left.
+    lab.run("down", &name, &[])?;
+    let beside = ["--beside".to_owned(), "/usr/lib/cni".to_owned()];
+    let all: Vec<String> = beside.iter().chain(args).cloned().collect();
+    let measured = lab.up(&name, &[]).and_then(|()| lab.run("bench", &name, &all));
+    let down = lab.run("down", &name, &[]);
+    measured.and(down)?;
+    cni_bench(&lab)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The plugin's own bench (ADD and DEL beside the reference plugins), an example of its package.
+fn cni_bench(lab: &Lab) -> Result<(), Error> {
+    let advice = "see above";
+    process::succeed(
+        build::cargo().args(["build", "--package", "cni-plugin", "--example", "cni-bench"]),
+        advice,
+    )?;
+    let mut command = process::as_root(&build::target_dir().join("debug/examples/cni-bench"))?;
+    process::succeed(command.arg("--ours").arg(lab.cni_bin_dir.join("weft-cni")), advice)
+}
+
+/// `cargo xtask dist`: the programs as they are shipped, in dist/.
+pub fn dist() -> Result<ExitCode, Error> {
+    setup::ensure(Need::Build)?;
+    let mut command = build::cargo();
+    command.args(["build", "--package", "weft", "--profile", "dist"]);
+    process::succeed(&mut command, "the compiler's message above says where")?;
+    let cni = build::static_cni()?;
+    let dist = build::workspace().join("dist");
+    std::fs::create_dir_all(&dist).map_err(|source| Error::File { path: dist.clone(), source })?;
+    for from in [build::target_dir().join("dist/weft"), cni.join("weft-cni")] {
+        let to = dist.join(from.file_name().unwrap_or_default());
+        let bytes = std::fs::copy(&from, &to).map_err(|source| Error::File { path: from.clone(), source })?;
+        println!("{}  {:.1} MB", to.display(), bytes as f64 / 1e6);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_handed_to_every_verb() {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(name_of(&words("--nodes 5 --name demo")), words("--name demo"));
+        assert_eq!(name_of(&words("--name=demo --nodes 5")), words("--name=demo"));
+        assert!(name_of(&words("--nodes 5")).is_empty());
+    }
+}
