@@ -291,9 +291,13 @@ mod tests {
 
         #[test]
         fn any_numbers_are_read_or_refused(prefix in 0u8..40, length in 0u64..200, v6 in 0u8..140, v6length in 0u64..300) {
-            let _ = NetworkConfig::parse(&format!(
+            let read = NetworkConfig::parse(&format!(
                 r#"{{"Network":"10.0.0.0/{prefix}","SubnetLen":{length},"EnableIPv6":true,"IPv6Network":"fd00::/{v6}","IPv6SubnetLen":{v6length},"Backend":{{"Type":"vxlan"}}}}"#
             ));
+            if let Ok(config) = read {
+                let subnets = crate::subnet::pick(&config, &[], |n| n - 1).expect("an empty network has a free subnet");
+                proptest::prop_assert!(crate::subnet::fits(&config, &subnets));
+            }
         }
     }
 }

@@ -15,23 +15,8 @@ pub enum Error {
     #[error("no interface for the overlay: {0}; name one with --iface")]
     Uplink(String),
     /// Another machine has our public IP.
-    #[error(
-        "another machine already runs as {public_ip}: node `{other}` (boot id {other_boot}) holds {key}, this is node `{ours}` (boot id {our_boot}). Two machines with one public IP black-hole each other: give one of them another interface with --iface or another address with --public-ip"
-    )]
-    Identity {
-        /// The address.
-        public_ip: String,
-        /// The other node's name.
-        other: String,
-        /// The other's boot id.
-        other_boot: String,
-        /// Where it says so.
-        key: String,
-        /// Our name.
-        ours: String,
-        /// Our boot id.
-        our_boot: String,
-    },
+    #[error(transparent)]
+    Identity(Box<Conflict>),
     /// The lease for our public IP was made by another node.
     #[error(
         "the lease {key} for {public_ip} was made by node `{other}`, this is node `{ours}`: if that machine is gone for good, start once with --take-over; else give this one another address with --public-ip or --iface"
@@ -86,6 +71,26 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// Two machines with one public IP.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another machine already runs as {public_ip}: node `{other}` (boot id {other_boot}) holds {key}, this is node `{ours}` (boot id {our_boot}). Two machines with one public IP black-hole each other: give one of them another interface with --iface or another address with --public-ip"
+)]
+pub struct Conflict {
+    /// The address.
+    pub public_ip: String,
+    /// The other node's name.
+    pub other: String,
+    /// The other's boot id.
+    pub other_boot: String,
+    /// Where it says so.
+    pub key: String,
+    /// Our name.
+    pub ours: String,
+    /// Our boot id.
+    pub our_boot: String,
 }
 
 impl Error {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Options,
+    error::Conflict,
     store::{IDENTITY_TTL, Store, Swap},
 };
 
@@ -87,14 +88,14 @@ impl Identity {
                 }
                 Verdict::Refuse => {
                     let other = holder.unwrap_or(Holder { node: "?".into(), boot_id: "?".into() });
-                    return Err(Error::Identity {
+                    return Err(Error::Identity(Box::new(Conflict {
                         public_ip: public_ip.to_owned(),
                         other: other.node,
                         other_boot: other.boot_id,
                         key,
                         ours: ours.node,
                         our_boot: ours.boot_id,
-                    });
+                    })));
                 }
             }
         }

@@ -47,7 +47,7 @@ mod uplink;
 
 pub use daemon::{Health, run};
 pub use desired::{DesiredInput, desired};
-pub use error::Error;
+pub use error::{Conflict, Error};
 pub use metrics::Metrics;
 pub use uplink::{Choice, Uplink, choose};
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use crate::{
     DevName, Error, NetNs, Op, Result, RouteSocket,
+    channel::{Answer, Request},
     nft::NftSocket,
-    socket::{Answer, Request},
     sysctl,
 };
 

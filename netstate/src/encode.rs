@@ -18,8 +18,8 @@ use netlink_packet_route::{
 use crate::{
     Address, BridgePort, FdbEntry, LinkChange, Neighbour, NetNsTarget, NewLink, NewLinkKind, Op, Route,
     RouteScope, Rule, Vxlan,
+    channel::Request,
     message::{family, route_address},
-    socket::Request,
 };
 
 impl Op {

@@ -19,6 +19,7 @@
 
 mod address;
 mod apply;
+mod channel;
 mod display;
 mod encode;
 mod entry;
@@ -41,6 +42,7 @@ pub mod sysctl;
 
 pub use address::Address;
 pub use apply::Kernel;
+pub use channel::Traffic;
 pub use error::{Error, Result};
 pub use link::{
     Bridge, BridgePort, DevName, Link, LinkChange, LinkKind, Mac, MacParseError, NetNsTarget, NewLink,
@@ -54,5 +56,5 @@ pub use owner::{ALIAS_PREFIX, ROUTE_PROTOCOL, owned_alias};
 pub use plan::{Desired, Scope, plan};
 pub use route::{Route, RouteKey, RouteScope};
 pub use rule::Rule;
-pub use socket::{RouteSocket, Traffic};
+pub use socket::RouteSocket;
 pub use state::{Observe, State};

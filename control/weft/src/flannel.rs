@@ -78,7 +78,7 @@ pub fn main(flags: Flags) -> anyhow::Result<ExitCode> {
             eprintln!("weft flannel: {error}");
             use flannel_vxlan::Error;
             Ok(match error {
-                Error::Identity { .. } | Error::ForeignLease { .. } | Error::DuplicateMac { .. } => {
+                Error::Identity(_) | Error::ForeignLease { .. } | Error::DuplicateMac { .. } => {
                     ExitCode::from(EXIT_CONFLICT)
                 }
                 Error::Config { .. } | Error::NoSubnet { .. } => ExitCode::from(EXIT_CONFIG),

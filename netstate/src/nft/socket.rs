@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Error, Op, Result,
-    socket::{Answer, Channel, Request},
+    channel::{Answer, Channel, Request},
 };
 
 /// A base chain of another program.
