@@ -266,7 +266,7 @@ fn the_hosts_own_namespace_is_never_touched() {
     let error = Call::new(Whose::Ours, "ADD", "c1", &own).run(&config).unwrap_err();
     assert_eq!(error["code"], 4, "{error}");
     // An eth0 of the host must survive a DEL that names the host's namespace.
-    let peer = netstate::VethPeer { name: "peer".into(), mac: None, mtu: None, netns: None, up: false };
+    let peer = netstate::VethPeer { name: "peer".into(), mac: None, mtu: None, netns: None };
     let link = netstate::NewLink::of("eth0", netstate::NewLinkKind::Veth(peer));
     node.kernel().apply_all(&[Op::AddLink(link)]).unwrap();
     del(Whose::Ours, &config, "c1", &own).unwrap();

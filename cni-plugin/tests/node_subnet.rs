@@ -102,8 +102,7 @@ fn masqueraded_packets_bear_the_nodes_address() {
     let (node, pod, outside) = (Node::new(), Pod::new(), Pod::new());
     let target =
         netstate::NetNsTarget::Fd(std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&outside.netns)));
-    let peer =
-        netstate::VethPeer { name: "up0".into(), mac: None, mtu: None, netns: Some(target), up: false };
+    let peer = netstate::VethPeer { name: "up0".into(), mac: None, mtu: None, netns: Some(target) };
     let link =
         netstate::NewLink { up: true, ..netstate::NewLink::of("up0", netstate::NewLinkKind::Veth(peer)) };
     let address = |ip: &str| netstate::Op::AddAddress(netstate::Address::of("up0", ip.parse().unwrap()));

@@ -91,7 +91,7 @@ fn gc_leaves_other_networks_and_other_programs_alone() {
     let pods: Vec<Pod> = (0..3).map(|_| Pod::new()).collect();
     add(Whose::Ours, &ours, "a", &pods[0]).unwrap();
     add(Whose::Ours, &other, "b", &pods[1]).unwrap();
-    let peer = netstate::VethPeer { name: "foreign1".into(), mac: None, mtu: None, netns: None, up: false };
+    let peer = netstate::VethPeer { name: "foreign1".into(), mac: None, mtu: None, netns: None };
     let foreign = netstate::NewLink::of("vethforeign0000", netstate::NewLinkKind::Veth(peer));
     node.kernel().apply_all(&[netstate::Op::AddLink(foreign)]).unwrap();
     let mut config = ours.clone();

@@ -71,7 +71,7 @@ pub(crate) fn device_name(vni: u32, ipv6: bool) -> DevName {
 pub fn desired(input: &DesiredInput<'_>) -> Desired {
     let mut desired = Desired {
         tables: vec![masquerade::table(input.config, &input.subnets, input.ip_masq, input.tracked)],
-        scope: Scope { route_devices: [input.uplink.dev.clone()].into(), ..Scope::default() },
+        scope: Scope { route_networks: networks(input.config), ..Scope::default() },
         ..Desired::default()
     };
     let v4 = input
@@ -89,6 +89,13 @@ pub fn desired(input: &DesiredInput<'_>) -> Desired {
         add_peer(&mut desired, input, peer);
     }
     desired
+}
+
+/// The pods' networks: direct routes into them are ours, on whichever interface.
+fn networks(config: &NetworkConfig) -> Vec<IpNetwork> {
+    let v4 = config.v4.as_ref().map(|pool| IpNetwork::V4(pool.network));
+    let v6 = config.v6.as_ref().map(|pool| IpNetwork::V6(pool.network));
+    v4.into_iter().chain(v6).collect()
 }
 
 fn add_device(

@@ -112,9 +112,6 @@ fn link_info(link: &NewLink) -> Vec<LinkInfo> {
     match &link.kind {
         NewLinkKind::Veth(peer) => {
             let mut message = LinkMessage::default();
-            if peer.up {
-                set_up(&mut message, true);
-            }
             let attributes = &mut message.attributes;
             attributes.push(LinkAttribute::IfName(peer.name.to_string()));
             attributes.extend(peer.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));

@@ -2,6 +2,8 @@
 
 use std::{hash::Hash, net::IpAddr};
 
+use ipnetwork::IpNetwork;
+
 use crate::{Address, DevName, FdbEntry, Mac, Neighbour, Op, ROUTE_PROTOCOL, Route, RouteKey, Rule, Scope};
 
 /// An entry that stands or falls by itself.
@@ -133,8 +135,10 @@ impl Entry for Route {
     fn owned(&self, scope: &Scope) -> bool {
         const KERNEL: u8 = 2;
         let Some(dev) = &self.dev else { return false };
+        let within =
+            |net: &IpNetwork| net.prefix() <= self.dest.prefix() && net.contains(self.dest.network());
         scope.devices.contains(dev) && self.protocol != KERNEL
-            || scope.route_devices.contains(dev) && self.protocol == ROUTE_PROTOCOL
+            || self.protocol == ROUTE_PROTOCOL && scope.route_networks.iter().any(within)
     }
 
     fn add(self) -> Op {

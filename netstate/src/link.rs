@@ -186,7 +186,8 @@ pub enum NewLinkKind {
 }
 
 /// The other end of a new veth pair, made straight in its namespace under its last name: no second
-/// message moves or renames it, and no other program sees it half made.
+/// message moves or renames it, and no other program sees it half made. It is made down: the kernel
+/// cannot bring it up before both ends know each other (ENOTCONN).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VethPeer {
     /// Its name.
@@ -197,8 +198,6 @@ pub struct VethPeer {
     pub mtu: Option<u32>,
     /// Where it lives; beside the first end without.
     pub netns: Option<NetNsTarget>,
-    /// Up at once.
-    pub up: bool,
 }
 
 /// Names a network namespace to the kernel in a message.

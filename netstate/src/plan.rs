@@ -12,6 +12,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use ipnetwork::IpNetwork;
+
 use crate::{
     Address, DevName, FdbEntry, Link, LinkChange, LinkKind, Neighbour, NewLink, NewLinkKind, Op, Route, Rule,
     State, entry::Entry, nft,
@@ -22,8 +24,9 @@ use crate::{
 pub struct Scope {
     /// Every address, neighbour, FDB entry and route on these devices is the caller's.
     pub devices: BTreeSet<DevName>,
-    /// Routes with our protocol number on these other devices are the caller's.
-    pub route_devices: BTreeSet<DevName>,
+    /// Routes with our protocol number to destinations in these networks are the caller's, on any
+    /// device: other components of ours put the same number on theirs.
+    pub route_networks: Vec<IpNetwork>,
     /// Rules with our protocol number in this range of priorities are the caller's.
     pub rule_priorities: Option<(u32, u32)>,
 }

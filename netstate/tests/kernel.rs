@@ -250,7 +250,6 @@ fn a_veth_peer_is_made_straight_in_the_pods_namespace() {
             mac: Some(MAC),
             mtu: Some(1400),
             netns: Some(NetNsTarget::Fd(fd)),
-            up: false,
         };
         let bridge = NewLink { up: true, ..NewLink::of("cni0", NewLinkKind::Bridge(Bridge::default())) };
         let veth = NewLink {

@@ -105,7 +105,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn one_round_reaches_the_goal_and_a_second_has_nothing_to_do(want in state(), have in state()) {
-        let scope = Scope { devices: ["flannel.1".into()].into(), route_devices: ["eth0".into()].into(), rule_priorities: Some((0, 2)) };
+        let scope = Scope { devices: ["flannel.1".into()].into(), route_networks: vec!["10.0.0.0/8".parse().unwrap()], rule_priorities: Some((0, 2)) };
         let desired = Desired {
             addresses: want.addresses, routes: want.routes, neighbours: want.neighbours, fdb: want.fdb, rules: want.rules,
             scope: scope.clone(), ..Desired::default()

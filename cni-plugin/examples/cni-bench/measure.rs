@@ -128,7 +128,7 @@ const BARE: &str = "bare0";
 pub fn bare_add(netns: &str, bridge: &str) -> Result<(), Box<dyn Error>> {
     let pod = NetNs::open(Path::new(netns))?;
     let target = Some(NetNsTarget::Fd(pod.as_fd().as_raw_fd()));
-    let peer = VethPeer { name: "eth0".into(), mac: None, mtu: None, netns: target, up: false };
+    let peer = VethPeer { name: "eth0".into(), mac: None, mtu: None, netns: target };
     let veth =
         NewLink { up: true, master: Some(bridge.into()), ..NewLink::of(BARE, NewLinkKind::Veth(peer)) };
     Kernel::open()?.apply_all(&[Op::AddLink(veth)])?;

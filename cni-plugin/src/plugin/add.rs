@@ -85,7 +85,6 @@ impl Pair {
             mac: Some(pod_mac),
             mtu: addressing.mtu,
             netns: Some(NetNsTarget::Fd(netns.as_fd().as_raw_fd())),
-            up: false,
         };
         let host = NewLink {
             mac: Some(host_mac),

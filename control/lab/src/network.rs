@@ -88,7 +88,6 @@ fn lay_cable(home: &Home, cable: &Cable) -> Result<()> {
         mtu: None,
         netns: Some(NetNsTarget::Fd(far.as_fd().as_raw_fd())),
         // The kernel refuses to bring up a veth whose other end does not exist yet.
-        up: false,
     };
     let mut near = NewLink::of(cable.a.dev.as_str(), NewLinkKind::Veth(peer));
     near.up = true;

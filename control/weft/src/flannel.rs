@@ -66,10 +66,10 @@ pub struct Flags {
 }
 
 /// Runs the overlay until SIGTERM or SIGINT.
-pub fn main(flags: Flags) -> anyhow::Result<ExitCode> {
+pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
     logs::set_up();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(run(&flags));
+    let done = runtime.block_on(run(flags));
     // Requests that are under way to a state that is away must not hold the exit up.
     runtime.shutdown_background();
     match done? {

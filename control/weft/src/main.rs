@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The VXLAN overlay: leases this node's pod subnet from etcd. Flags and environment are flanneld's.
-    Flannel(flannel::Flags),
+    Flannel(Box<flannel::Flags>),
     /// A lab of nodes and pods on this machine, in network namespaces.
     Lab(weft_lab::LabCommand),
 }
@@ -33,7 +33,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse_from(flags::double_dashes(std::env::args()));
     let done = match cli.command {
-        Command::Flannel(flags) => flannel::main(flags),
+        Command::Flannel(flags) => flannel::main(&flags),
         Command::Lab(lab) => lab.run().map_err(Into::into),
     };
     match done {

@@ -168,7 +168,7 @@ impl Node {
         let last = 15 + at;
         hub.run(|| {
             let target = NetNsTarget::Fd(ns.as_fd().as_raw_fd());
-            let peer = VethPeer { name: "eth0".into(), mac: None, mtu: None, netns: Some(target), up: false };
+            let peer = VethPeer { name: "eth0".into(), mac: None, mtu: None, netns: Some(target) };
             let link = NewLink {
                 up: true,
                 master: Some("br0".into()),
