@@ -17,6 +17,11 @@ use network::{CONFIG, DUAL, Network, eventually, peer_entries, up};
 
 const MAC: &str = "1a:6a:3f:7a:7d:c5";
 
+/// A route of the overlay's making; the tests' default routes bear the same tag, and must live.
+fn overlay_route(route: &Route) -> bool {
+    route.protocol == netstate::ROUTE_PROTOCOL && route.dest.prefix() > 0
+}
+
 fn mac(text: &str) -> Mac {
     text.parse().unwrap()
 }
@@ -426,9 +431,10 @@ fn dual_stack_and_direct_routing() {
     for node in &network.nodes {
         eventually("a direct route per family", || {
             let state = node.kernel_state();
-            let direct = state.routes.iter().filter(|r| {
-                r.protocol == netstate::ROUTE_PROTOCOL && r.dev.as_deref() == Some("eth0") && !r.onlink
-            });
+            let direct = state
+                .routes
+                .iter()
+                .filter(|r| overlay_route(r) && r.dev.as_deref() == Some("eth0") && !r.onlink);
             (direct.count() == 2 && state.fdb.iter().all(|e| !e.dev.starts_with("flannel"))).then_some(())
         });
     }
@@ -439,12 +445,16 @@ fn dual_stack_and_direct_routing() {
     for node in &network.nodes {
         eventually("tunnel routes instead", || {
             let state = node.kernel_state();
-            let ours: Vec<_> =
-                state.routes.iter().filter(|r| r.protocol == netstate::ROUTE_PROTOCOL).collect();
+            let ours: Vec<_> = state.routes.iter().filter(|r| overlay_route(r)).collect();
             (ours.len() == 2 && ours.iter().all(|r| r.onlink)).then_some(())
         });
     }
     drop(daemons);
+    let state = network.nodes[0].kernel_state();
+    assert!(
+        state.routes.iter().any(|r| r.dest.prefix() == 0),
+        "a route with our tag that leads elsewhere stays"
+    );
 }
 
 #[test]
