@@ -13,7 +13,7 @@ use netstate::{
     nft::{Chain, ChainKind, Family, Hook, HookPoint, Rule, Table, TableId},
     sysctl,
 };
-use network::{CONFIG, DUAL, Network, eventually, peer_entries, up};
+use network::{CONFIG, DUAL, Network, eventually, eventually_on, peer_entries, up};
 
 const MAC: &str = "1a:6a:3f:7a:7d:c5";
 
@@ -429,13 +429,12 @@ fn dual_stack_and_direct_routing() {
     let network = Network::of(2, &DUAL.replace(r#""vxlan""#, r#""vxlan","DirectRouting":true"#));
     let daemons: Vec<_> = network.nodes.iter().map(network::Node::start).collect();
     for node in &network.nodes {
-        eventually("a direct route per family", || {
-            let state = node.kernel_state();
+        eventually_on(node, "a direct route per family", |state| {
             let direct = state
                 .routes
                 .iter()
                 .filter(|r| overlay_route(r) && r.dev.as_deref() == Some("eth0") && !r.onlink);
-            (direct.count() == 2 && state.fdb.iter().all(|e| !e.dev.starts_with("flannel"))).then_some(())
+            direct.count() == 2 && state.fdb.iter().all(|e| !e.dev.starts_with("flannel"))
         });
     }
     drop(daemons);
@@ -443,10 +442,9 @@ fn dual_stack_and_direct_routing() {
     network.put("/coreos.com/network/config", DUAL);
     let daemons: Vec<_> = network.nodes.iter().map(network::Node::start).collect();
     for node in &network.nodes {
-        eventually("tunnel routes instead", || {
-            let state = node.kernel_state();
+        eventually_on(node, "tunnel routes instead", |state| {
             let ours: Vec<_> = state.routes.iter().filter(|r| overlay_route(r)).collect();
-            (ours.len() == 2 && ours.iter().all(|r| r.onlink)).then_some(())
+            ours.len() == 2 && ours.iter().all(|r| r.onlink)
         });
     }
     drop(daemons);

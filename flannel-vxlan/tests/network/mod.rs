@@ -62,6 +62,23 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The same for a look at a node: the panic shows what its routes are instead.
+pub fn eventually_on(node: &Node, what: &str, mut check: impl FnMut(&State) -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let state = node.kernel_state();
+        if check(&state) {
+            return;
+        }
+        if Instant::now() >= until {
+            let routes: String = state.routes.iter().map(|route| format!("\n  {route}")).collect();
+            let fdb: String = state.fdb.iter().map(|entry| format!("\n  {entry}")).collect();
+            panic!("never came true on {}: {what}; routes:{routes}\nfdb:{fdb}", node.options.node_name);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Network {
     pub fn of(nodes: usize, config: &str) -> Self {
         let _ = tracing_subscriber::fmt()
