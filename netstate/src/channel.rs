@@ -9,7 +9,11 @@
 //! done, and those that failed have said so. A thousand routes cost four system calls, not two
 //! thousand, and the receive buffer cannot overflow with acknowledgements.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
+};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkDeserializable, NetlinkHeader,
@@ -28,6 +32,8 @@ const BATCH_REQUESTS: usize = 256;
 /// Bytes per send, below the default send buffer (212,992 bytes).
 const BATCH_BYTES: usize = 64 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
+/// The kernel answers at once, but for the locks it waits on: a minute means that an answer is lost.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a socket has done so far: for metrics, and for tests that count round trips.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -98,6 +104,14 @@ impl Channel {
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_netlink_get_strict_chk(true);
         let _ = socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES as i32);
+        // SAFETY: the socket outlives this borrow of its descriptor.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+        rustix::net::sockopt::set_socket_timeout(
+            borrowed,
+            rustix::net::sockopt::Timeout::Recv,
+            Some(ANSWER_TIMEOUT),
+        )
+        .map_err(|e| Error::Socket { action: "set a time limit", source: e.into() })?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; 64 * 1024], traffic: Traffic::default() })
     }
 
@@ -156,6 +170,7 @@ impl Channel {
                 Ok(size) => size,
                 Err(Error::Socket { source, .. }) if source.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.traffic.lost += 1;
+                    self.drain();
                     answers.iter_mut().filter(|a| **a == Answer::Done).for_each(|a| *a = Answer::Lost);
                     return Ok(());
                 }
@@ -174,6 +189,12 @@ impl Channel {
                 }
             }
         }
+    }
+
+    /// Empties the receive buffer. Until it is empty the kernel holds the socket for congested and
+    /// drops every further answer, without saying so a second time (net/netlink, `netlink_overrun`).
+    fn drain(&mut self) {
+        while self.socket.recv(&mut &mut self.buffer[..], libc::MSG_DONTWAIT).is_ok() {}
     }
 
     fn receive(&mut self) -> Result<usize> {
@@ -380,5 +401,26 @@ mod tests {
         let found = refusal(&header, &payload).unwrap();
         assert_eq!((found.errno, found.said.as_str()), (17, "busy"));
         assert_eq!(refusal(&header, &0i32.to_ne_bytes()), None);
+    }
+
+    /// 256 refusals do not fit a receive buffer of 2 KiB: their loss must be told, and the channel
+    /// must serve on.
+    #[test]
+    fn answers_lost_to_a_full_buffer_are_told() {
+        use netlink_packet_route::{RouteNetlinkMessage, link::LinkMessage};
+        let mut channel = Channel::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
+        channel.socket.set_rx_buf_sz(1i32).unwrap();
+        let nowhere = || {
+            let mut message = LinkMessage::default();
+            message.header.index = u32::MAX / 2;
+            Request::of(RouteNetlinkMessage::DelLink(message), 0)
+        };
+        let mut requests: Vec<_> = (0..BATCH_REQUESTS).map(|_| nowhere()).collect();
+        let answers = channel.exchange(&mut requests).unwrap();
+        assert!(answers.contains(&Answer::Lost), "{answers:?}");
+        assert_eq!(channel.traffic.lost, 1);
+        channel.socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES as i32).unwrap();
+        let answers = channel.exchange(&mut [nowhere()]).unwrap();
+        assert!(matches!(answers[..], [Answer::Refused(_)]), "{answers:?}");
     }
 }

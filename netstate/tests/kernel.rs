@@ -387,3 +387,36 @@ fn a_pinned_namespace_outlives_its_file_descriptor() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(sysctl::read("kernel/ostype").is_ok());
 }
+
+/// Signals that interrupt system calls (EINTR) neither lose an answer nor end a list early.
+#[test]
+fn signals_do_not_disturb() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    in_namespace(|kernel| {
+        settle(kernel, &overlay(300));
+        // SAFETY: the handler does nothing, and SIGURG is ignored by default, so that no other test is touched.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = nothing as *const () as usize; // no SA_RESTART: calls are interrupted
+            libc::sigaction(libc::SIGURG, &raw const action, std::ptr::null_mut());
+        }
+        // SAFETY: it only names the calling thread, which lives until the scope ends.
+        let target = unsafe { libc::pthread_self() };
+        let (stop, stopped) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while stopped.recv_timeout(Duration::from_micros(50)).is_err() {
+                    // SAFETY: the scope keeps the target alive until this thread has ended.
+                    unsafe { libc::pthread_kill(target, libc::SIGURG) };
+                }
+            });
+            for _ in 0..50 {
+                let links = kernel.route.links().unwrap();
+                let routes = kernel.route.routes(&links).unwrap();
+                assert_eq!(routes.iter().filter(|r| r.onlink).count(), 300);
+                settle(kernel, &overlay(300));
+            }
+            stop.send(()).unwrap();
+        });
+    });
+}
