@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest silence that is not an error.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const BLOCK: usize = 512;
 pub struct Stream {
     stop: Arc<AtomicBool>,
     echoed: Arc<AtomicU64>,
-    worker: JoinHandle<io::Result<()>>,
+    worker: JoinHandle<io::Result<Duration>>,
 }
 
 impl Stream {
@@ -65,27 +65,29 @@ impl Stream {
         panic!("no data flows {when}; {before} bytes before");
     }
 
-    /// Ends it; all bytes that came back, if nothing went wrong.
+    /// Ends it; all bytes that came back and the longest wait for a block of them, if nothing went wrong.
     ///
     /// # Panics
     /// When its thread did.
-    pub fn end(self) -> io::Result<u64> {
+    pub fn end(self) -> io::Result<(u64, Duration)> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.worker.join().expect("the stream's thread ends");
-        ended.map(|()| self.echoed.load(Ordering::Relaxed))
+        ended.map(|longest| (self.echoed.load(Ordering::Relaxed), longest))
     }
 }
 
-fn echo(socket: &mut TcpStream, stop: &AtomicBool, count: &AtomicU64) -> io::Result<()> {
+fn echo(socket: &mut TcpStream, stop: &AtomicBool, count: &AtomicU64) -> io::Result<Duration> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(b"R")?;
-    let mut number = 0u64;
+    let (mut number, mut longest) = (0u64, Duration::ZERO);
     while !stop.load(Ordering::Relaxed) {
         let sent: Vec<u8> = (0..BLOCK as u64).map(|i| (number + i * 7) as u8).collect();
         let mut back = vec![0; BLOCK];
+        let start = Instant::now();
         socket.write_all(&sent)?;
         socket.read_exact(&mut back)?;
+        longest = longest.max(start.elapsed());
         if sent != back {
             return Err(io::Error::other(format!("block {number} came back changed")));
         }
@@ -93,5 +95,5 @@ fn echo(socket: &mut TcpStream, stop: &AtomicBool, count: &AtomicU64) -> io::Res
         count.fetch_add(BLOCK as u64, Ordering::Relaxed);
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(())
+    Ok(longest)
 }

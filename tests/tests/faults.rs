@@ -62,8 +62,10 @@ fn a_connection_survives_the_death_of_both_overlays() {
     // Until the new daemons have long looked at everything.
     thread::sleep(Duration::from_secs(2));
     stream.flows("when all is settled");
-    let echoed = stream.end().expect("the one connection lasts from start to end");
-    assert!(echoed > 1_000_000, "only {echoed} bytes came back");
+    let (echoed, longest) = stream.end().expect("the one connection lasts from start to end");
+    println!("{echoed} bytes came back, the slowest {longest:?} after they were sent");
+    // What TCP must send again and again takes longer.
+    assert!(longest < Duration::from_secs(1), "a block was away for {longest:?}, {echoed} bytes came back");
 }
 
 #[test]
