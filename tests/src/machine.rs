@@ -148,7 +148,7 @@ fn of_other_lab(line: &str, name: &str) -> bool {
         let lab = rest.split(['/', ' ']).next().unwrap_or_default();
         lab == name || lab == format!("{name}.lock")
     };
-    !found.is_empty() && !found.iter().any(|rest| own(&rest))
+    !found.is_empty() && !found.iter().any(own)
 }
 
 #[cfg(test)]
