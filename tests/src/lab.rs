@@ -59,6 +59,9 @@ impl Lab {
     /// # Panics
     /// When what an earlier run left cannot be removed.
     pub fn unmade(name: &str) -> Lab {
+        // Before there is a lab to be dropped: a second panic would end all tests of the program.
+        need_root();
+        weft();
         let lab = Lab { name: name.to_owned() };
         lab.down();
         lab
