@@ -17,13 +17,21 @@ pub fn weft() -> PathBuf {
     path
 }
 
+/// Fails the test of an ordinary user.
+///
+/// # Panics
+/// When we are not root.
+pub fn need_root() {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"));
+    assert!(root, "labs need root; run `cargo xtask test`, which asks sudo for it");
+}
+
 /// `weft lab …`
 ///
 /// # Panics
 /// When there is no `weft`, or we are not root.
 pub fn weft_command(args: &[&str]) -> Command {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0\n"));
-    assert!(root, "labs need root; run `cargo xtask test`, which asks sudo for it");
+    need_root();
     let mut command = Command::new(weft());
     command.arg("lab").args(args);
     command
@@ -51,6 +59,9 @@ impl Lab {
     /// # Panics
     /// When what an earlier run left cannot be removed.
     pub fn unmade(name: &str) -> Lab {
+        // Before there is a lab to be dropped: a second panic would end all tests of the program.
+        need_root();
+        weft();
         let lab = Lab { name: name.to_owned() };
         lab.down();
         lab
@@ -131,6 +142,16 @@ impl Lab {
         let found = nodes.iter().find(|n| n["name"] == node).expect("the node is there");
         let daemons = found["daemons"].as_array().expect("daemons");
         daemons.iter().find(|d| d["name"] == daemon).expect("the daemon is there")["pid"].to_string()
+    }
+
+    /// The process id of a pod.
+    ///
+    /// # Panics
+    /// When there is no such pod.
+    pub fn pod_pid(&self, pod: &str) -> String {
+        let status = self.status();
+        let pods = status["pods"].as_array().expect("pods");
+        pods.iter().find(|p| p["name"] == pod).expect("the pod is there")["pid"].to_string()
     }
 
     /// Sends a signal to a daemon.

@@ -6,6 +6,8 @@
 
 mod lab;
 mod machine;
+mod stream;
 
-pub use lab::{Lab, weft, weft_command};
+pub use lab::{Lab, Ping, need_root, weft, weft_command};
 pub use machine::Machine;
+pub use stream::Stream;

@@ -4,18 +4,21 @@ use std::thread;
 use std::time::Duration;
 use weft_tests::{Lab, Machine, weft_command};
 
+const NOTHING: [String; 0] = [];
+
 #[test]
 fn every_pod_reaches_every_pod_and_nothing_stays_after_down() {
     let name = "t-matrix";
     drop(Lab::unmade(name));
     let before = Machine::look(name);
     let lab = Lab::up(name, &[]);
-    assert_eq!(Machine::look(name).network(), before.network(), "the machine's own network is touched");
+    let touched = before.network_changes(&Machine::look(name));
+    assert_eq!(touched, NOTHING, "the machine's own network is touched");
     let matrix = lab.run("matrix", &["--megabytes", "5"]);
     assert!(matrix.contains("300 of 300 checks passed"), "{matrix}");
     lab.down();
-    assert_eq!(Machine::look(name), before);
-    assert_eq!(Machine::processes(name), Vec::<String>::new());
+    assert_eq!(before.changes(&Machine::look(name)), NOTHING);
+    assert_eq!(Machine::processes(name), NOTHING);
 }
 
 #[test]
@@ -36,14 +39,28 @@ fn status_and_exec_speak_to_programs() {
     assert_eq!(status["nodes"][0]["lease"]["public_ip"], "10.0.2.15");
     assert_eq!(lab.exec("pod2", &["sh", "-c", "exit 7"]).status.code(), Some(7));
     assert_eq!(lab.exec("pod2", &["hostname"]).stdout, b"pod2\n");
-    assert_eq!(
-        lab.exec("k8s-node2", &["cat", "/proc/self/cgroup"]).stdout.split(|b| *b == b'\n').next_back(),
-        Some(&b""[..])
-    );
+    // Relative to the root of the cgroup namespace, which is the node's own cgroup; a pod's is its own.
+    for place in ["k8s-node2", "pod2"] {
+        assert_eq!(cgroup_of(&lab, place, "self"), "/", "{place}");
+    }
+    let pod = status["pods"][1]["pid"].to_string();
+    assert_eq!(cgroup_of(&lab, "k8s-node2", &pod), "/pods/pod2", "the pod as its node sees it");
+    let overlay = lab.pid("k8s-node2", "flannel");
+    assert_eq!(cgroup_of(&lab, "k8s-node2", &overlay), "/");
+    let stranger = std::process::id().to_string();
+    assert!(cgroup_of(&lab, "k8s-node2", &stranger).starts_with("/.."), "outside of the node's cgroup");
     let missing = weft_command(&["exec", "--name", "t-status", "pod9", "--", "true"]).output().unwrap();
     assert!(String::from_utf8_lossy(&missing.stderr).contains("pod1, pod2"), "{missing:?}");
     let again = lab.up_command(&[]).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).contains("weft lab down --name t-status"), "{again:?}");
+}
+
+/// The cgroup v2 of a process as a place sees it.
+fn cgroup_of(lab: &Lab, place: &str, pid: &str) -> String {
+    let read = lab.exec(place, &["cat", &format!("/proc/{pid}/cgroup")]);
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
+    line.unwrap_or_else(|| panic!("{place} has no cgroup v2: {read:?}")).to_owned()
 }
 
 #[test]
@@ -74,8 +91,8 @@ fn down_removes_what_a_killed_up_left_at_any_point() {
         up.kill().unwrap();
         up.wait().unwrap();
         lab.down();
-        assert_eq!(Machine::look(name), before, "killed after {milliseconds} ms");
-        assert_eq!(Machine::processes(name), Vec::<String>::new(), "killed after {milliseconds} ms");
+        assert_eq!(before.changes(&Machine::look(name)), NOTHING, "killed after {milliseconds} ms");
+        assert_eq!(Machine::processes(name), NOTHING, "killed after {milliseconds} ms");
     }
 }
 

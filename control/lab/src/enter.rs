@@ -65,14 +65,20 @@ impl Entrance {
         Ok(())
     }
 
-    /// Lets the namespaces go.
+    /// Lets the namespaces go, as many as are pinned.
     pub fn unpin(&self) -> Result<()> {
         for (kind, _) in KINDS {
             let at = self.dir.join(kind);
-            rustix::mount::unmount(&at, rustix::mount::UnmountFlags::DETACH)
-                .tried(|| format!("unmount {}", at.display()))?;
+            match rustix::mount::unmount(&at, rustix::mount::UnmountFlags::DETACH) {
+                // Never pinned, or let go by one before us that did not get further.
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {}
+                other => other.tried(|| format!("unmount {}", at.display()))?,
+            }
         }
-        fs::remove_dir_all(&self.dir).tried(|| format!("remove {}", self.dir.display()))
+        match fs::remove_dir_all(&self.dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.tried(|| format!("remove {}", self.dir.display())),
+        }
     }
 
     /// A command that will run here.

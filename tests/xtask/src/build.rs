@@ -52,6 +52,12 @@ pub fn static_cni() -> Result<PathBuf, Error> {
     Ok(target_dir().join(host).join("dist"))
 }
 
+/// Builds an example of a package in the dev profile and says where it is.
+pub fn example(package: &str, name: &str) -> Result<PathBuf, Error> {
+    process::succeed(cargo().args(["build", "--package", package, "--example", name]), ADVICE)?;
+    Ok(target_dir().join("debug/examples").join(name))
+}
+
 /// The machine's target triple, from `rustc -vV`.
 pub fn host() -> Result<String, Error> {
     let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));

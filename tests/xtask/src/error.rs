@@ -35,6 +35,15 @@ pub enum Error {
     },
     /// `rustc -vV` named no host.
     NoHost,
+    /// What was built is no 64-bit little-endian ELF program.
+    NotElf(PathBuf),
+    /// What was built has symbols, or `weft-cni` needs a dynamic linker.
+    NotShippable {
+        /// The program.
+        path: PathBuf,
+        /// It has symbols.
+        symbols: bool,
+    },
 }
 
 impl Error {
@@ -64,6 +73,15 @@ impl fmt::Display for Error {
             Error::Failed { command, advice } => write!(f, "`{command}` failed; {advice}"),
             Error::File { path, source } => {
                 write!(f, "{}: {source}; check the path and its permissions", path.display())
+            }
+            Error::NotElf(path) => {
+                write!(f, "{} is no 64-bit ELF program; build on the kind of machine that it is for", path.display())
+            }
+            Error::NotShippable { path, symbols: true } => {
+                write!(f, "{} is not stripped; check `strip` in the profile `dist`", path.display())
+            }
+            Error::NotShippable { path, .. } => {
+                write!(f, "{} is not static; check RUSTFLAGS for a `crt-static` of yours", path.display())
             }
             Error::NoHost => f.write_str(
                 "`rustc -vV` printed no `host:` line; check that rustc on PATH is a complete tool chain",

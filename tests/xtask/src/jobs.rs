@@ -1,6 +1,7 @@
 //! The jobs: lab, test, bench and dist, as sequences of set-up, building and running.
 
 use crate::build;
+use crate::elf::Elf;
 use crate::error::Error;
 use crate::packages::Need;
 use crate::{process, setup};
@@ -99,31 +100,55 @@ pub fn test(args: &[String]) -> Result<ExitCode, Error> {
     process::status(&mut command).map(process::exit_code)
 }
 
-/// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed.
+/// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed and the
+/// overlay's. A bench that fails does not keep the others from being run.
 pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     setup::ensure(Need::Test)?;
     let lab = Lab::build()?;
+    let cni = build::example("cni-plugin", "cni-bench")?;
+    let overlay = build::example("flannel-vxlan", "overlay-bench")?;
+    let out = build::target_dir().join("bench");
+    std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
+    println!("bench: pods beside those of the reference plugins");
+    let pods = pods_bench(&lab, args, &out);
+    println!("bench: the plugin beside the reference plugins");
+    let plugin = cni_bench(&lab, &cni, &out);
+    println!("bench: the overlay: start, many nodes at once, a minute idle");
+    let overlay = overlay_bench(&lab, &overlay, &out);
+    println!("bench: figures as JSON in {}", out.display());
+    pods.and(plugin).and(overlay).map(|()| ExitCode::SUCCESS)
+}
+
+/// Throughput between pods, in a lab of its own.
+fn pods_bench(lab: &Lab, args: &[String], out: &Path) -> Result<(), Error> {
     let name = ["--name".to_owned(), BENCH_LAB.to_owned()];
     // A lab of this name is one that an interrupted bench left.
     lab.run("down", &name, &[])?;
-    let beside = ["--beside".to_owned(), "/usr/lib/cni".to_owned()];
-    let all: Vec<String> = beside.iter().chain(args).cloned().collect();
+    let mut all = ["--beside".to_owned(), "/usr/lib/cni".to_owned()].to_vec();
+    for (flag, file) in [("--json", "pods.json"), ("--svg", "pods.svg")] {
+        if !args.iter().any(|a| a == flag || a.starts_with(&format!("{flag}="))) {
+            all.extend([flag.to_owned(), out.join(file).display().to_string()]);
+        }
+    }
+    all.extend(args.iter().cloned());
     let measured = lab.up(&name, &[]).and_then(|()| lab.run("bench", &name, &all));
     let down = lab.run("down", &name, &[]);
-    measured.and(down)?;
-    cni_bench(&lab)?;
-    Ok(ExitCode::SUCCESS)
+    measured.and(down)
 }
 
 /// The plugin's own bench (ADD and DEL beside the reference plugins), an example of its package.
-fn cni_bench(lab: &Lab) -> Result<(), Error> {
-    let advice = "see above";
-    process::succeed(
-        build::cargo().args(["build", "--package", "cni-plugin", "--example", "cni-bench"]),
-        advice,
-    )?;
-    let mut command = process::as_root(&build::target_dir().join("debug/examples/cni-bench"))?;
-    process::succeed(command.arg("--plugin").arg(lab.cni_bin_dir.join("weft-cni")), advice)
+fn cni_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
+    let mut command = process::as_root(bench)?;
+    command.arg("--plugin").arg(lab.cni_bin_dir.join("weft-cni"));
+    command.args(["--rounds", "60", "--json"]).arg(out.join("plugin.json"));
+    process::succeed(&mut command, "see above")
+}
+
+/// The overlay's own bench, an example of its package.
+fn overlay_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
+    let mut command = process::as_root(bench)?;
+    command.arg(&lab.weft).arg("--json").arg(out.join("overlay.json"));
+    process::succeed(&mut command, "see above")
 }
 
 /// `cargo xtask dist`: the programs as they are shipped, in dist/.
@@ -137,8 +162,18 @@ pub fn dist() -> Result<ExitCode, Error> {
     std::fs::create_dir_all(&dist).map_err(|source| Error::File { path: dist.clone(), source })?;
     for from in [build::target_dir().join("dist/weft"), cni.join("weft-cni")] {
         let to = dist.join(from.file_name().unwrap_or_default());
-        let bytes = std::fs::copy(&from, &to).map_err(|source| Error::File { path: from.clone(), source })?;
-        println!("{}  {:.1} MB", to.display(), bytes as f64 / 1e6);
+        // Beside and renamed: the one that is there may be running, and then cannot be written to.
+        let part = to.with_extension("part");
+        let copied =
+            std::fs::copy(&from, &part).and_then(|bytes| std::fs::rename(&part, &to).map(|()| bytes));
+        let bytes = copied.map_err(|source| Error::File { path: to.clone(), source })?;
+        let program = std::fs::read(&to).map_err(|source| Error::File { path: to.clone(), source })?;
+        let elf = Elf::of(&program).ok_or_else(|| Error::NotElf(to.clone()))?;
+        if elf.symbols || (elf.interpreter && to.ends_with("weft-cni")) {
+            return Err(Error::NotShippable { path: to, symbols: elf.symbols });
+        }
+        let linked = if elf.interpreter { "dynamic" } else { "static" };
+        println!("{}  {:.1} MB, {linked}, stripped", to.display(), bytes as f64 / 1e6);
     }
     Ok(ExitCode::SUCCESS)
 }

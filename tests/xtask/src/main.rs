@@ -6,6 +6,7 @@
 //! The work is that of the programs it starts; nothing here scales with anything but the number of packages.
 
 mod build;
+mod elf;
 mod error;
 mod jobs;
 mod packages;
@@ -25,8 +26,9 @@ cargo xtask COMMAND: build, show and test Weft
               LAB OPTIONS go to `weft lab up` (for example --nodes 5, --nat-clones, --name demo)
   test [ARGS] set up, build, and run all tests; ARGS go to `cargo test --workspace`
   bench [ARGS]
-              the throughput bench with the reference CNI plugins beside ours, then the plugin's own
-              bench; ARGS go to `weft lab bench` (for example --repeats 9, --json FILE, --svg FILE)
+              the throughput bench with the reference CNI plugins beside ours, then the plugin's and the
+              overlay's own benches; ARGS go to `weft lab bench` (for example --repeats 9, --json FILE,
+              --svg FILE); figures as JSON in target/bench/
   dist        stripped programs in dist/, weft-cni static
   setup [--for build|lab|test]
               install the Debian packages that building, the lab or (default) everything needs

@@ -2,15 +2,16 @@
 //!
 //! Every repeat measures each workload on each path, one right after the other, and divides by the baseline of that
 //! same moment: rates drift with whatever else the machine does, their ratios much less. What is told is the median
-//! of the ratios with the least and the greatest. Each repeat of a path has a port of its own, because reusing
-//! 4-tuples against TIME_WAIT costs more than any network.
+//! of the ratios with the least and the greatest. Pods of the reference plugins are measured right beside ours on the
+//! same path, and each of the two comes first in every other repeat. Each repeat of a path has a port of its own,
+//! because reusing 4-tuples against TIME_WAIT costs more than any network.
 //!
 //! Takes paths × workloads × repeats × seconds, and about 15 ms for each measurement's process.
 
 mod plot;
 mod report;
 
-pub use report::{Figure, Report};
+pub use report::{Beside, Figure, Report};
 
 use crate::daemons;
 use crate::error::{LabError, Result, Tried};
@@ -42,25 +43,52 @@ struct Way {
     title: String,
     from: String,
     to: IpAddr,
+    /// Which of the ways between pods it is; none for the baseline.
+    reach: Option<&'static str>,
 }
+
+/// Titles of the ways between pods begin with one of these.
+const OURS: &str = "pod ↔ pod";
+const THEIRS: &str = "reference plugins";
+
+/// Names of the pods that the reference plugins wire begin with this.
+const BESIDE: &str = "beside-";
 
 /// Runs the bench on a lab that is up.
 pub fn bench(home: &Home, spec: &BenchSpec, progress: &crate::progress::Progress) -> Result<Report> {
     let mut state = home.load()?;
-    let mut ways = ways(&state, &state.pods, spec.ipv6, "pod ↔ pod")?;
-    ways.insert(0, hosts(&state, spec.ipv6)?);
-    let mut theirs = Vec::new();
-    if let Some(dir) = &spec.beside {
+    let baseline = hosts(&state, spec.ipv6)?;
+    let mut ours = ways(&state, &state.pods, spec.ipv6, OURS)?;
+    let Some(dir) = &spec.beside else {
+        ours.insert(0, baseline);
+        let measured = run(home, &state, spec, &ours, progress)?;
+        return Ok(Report::of(titles(&ours), &[], spec, &measured));
+    };
+    let wired = {
         let _lock = home.lock()?;
-        theirs = wire_beside(home, &mut state, dir)?;
-        ways.extend(self::ways(&state, &theirs, spec.ipv6, "reference plugins")?);
-    }
-    let measured = run(home, &state, spec, &ways, progress);
-    if let Some(dir) = &spec.beside {
-        let _lock = home.lock()?;
-        unwire(home, &mut state, dir, &theirs)?;
-    }
-    Ok(Report::of(ways.iter().map(|w| w.title.clone()).collect(), spec, measured?))
+        state = unwire(home, dir)?;
+        wire_beside(home, &mut state, dir)
+    };
+    let measured = wired.and_then(|wired| {
+        let theirs = ways(&state, &wired, spec.ipv6, THEIRS)?;
+        let mut all = vec![baseline];
+        let mut pairs = Vec::new();
+        for (our, their) in ours.into_iter().zip(theirs) {
+            pairs.push((our.reach.unwrap_or_default(), all.len(), all.len() + 1));
+            all.extend([our, their]);
+        }
+        let measured = run(home, &state, spec, &all, progress)?;
+        Ok(Report::of(titles(&all), &pairs, spec, &measured))
+    });
+    // Also what a failure has left half wired.
+    let _lock = home.lock()?;
+    let unwired = unwire(home, dir);
+    let report = measured?;
+    unwired.map(|_| report)
+}
+
+fn titles(ways: &[Way]) -> Vec<String> {
+    ways.iter().map(|w| w.title.clone()).collect()
 }
 
 /// For each workload, way and repeat, in the order of `Workload`, `ways` and time.
@@ -77,9 +105,13 @@ fn run(
     for repeat in 0..spec.repeats {
         progress.step(&format!("repeat {} of {}", repeat + 1, spec.repeats));
         for (workload, by_way) in &mut all {
-            for (i, way) in ways.iter().enumerate() {
+            // Who comes first changes, so that what a measurement leaves behind is no one's alone.
+            let forward: Vec<usize> = (0..ways.len()).collect();
+            let order: Vec<usize> =
+                if repeat % 2 == 0 { forward } else { forward.into_iter().rev().collect() };
+            for i in order {
                 let port = PORT + (repeat * ways.len() as u16 + i as u16) % PORTS;
-                by_way[i].push(measure_from(home, state, way, *workload, port, spec.seconds)?);
+                by_way[i].push(measure_from(home, state, &ways[i], *workload, port, spec.seconds)?);
             }
         }
     }
@@ -115,7 +147,7 @@ fn hosts(state: &State, ipv6: bool) -> Result<Way> {
     let nodes: Vec<_> = state.nodes().take(2).collect();
     let [a, b] = nodes[..] else { return Err(too_small("two nodes")) };
     let to = address(&b.addresses, ipv6).ok_or_else(|| too_small("a node with an address of that family"))?;
-    Ok(Way { title: "host ↔ host (baseline)".into(), from: a.name.clone(), to })
+    Ok(Way { title: "host ↔ host (baseline)".into(), from: a.name.clone(), to, reach: None })
 }
 
 /// From a pod to another on its node, and to one on another node.
@@ -126,11 +158,12 @@ fn ways(state: &State, pods: &[PodState], ipv6: bool, title: &str) -> Result<Vec
     // The node that the baseline leads to, so that both ways cross the same cable.
     let far_node = state.nodes().nth(1).map(|n| n.name.as_str());
     let far = pods.iter().find(|p| Some(p.node.as_str()) == far_node);
-    for (pod, where_) in [(same, "one node"), (far, "two nodes")] {
+    for (pod, reach) in [(same, "one node"), (far, "two nodes")] {
         let pod = pod.ok_or_else(|| too_small("two nodes with two pods on the first"))?;
         let to =
             address(&pod.addresses, ipv6).ok_or_else(|| too_small("pods with an address of that family"))?;
-        found.push(Way { title: format!("{title}, {where_}"), from: first.name.clone(), to });
+        let title = format!("{title}, {reach}");
+        found.push(Way { title, from: first.name.clone(), to, reach: Some(reach) });
     }
     Ok(found)
 }
@@ -158,23 +191,29 @@ fn wire_beside(home: &Home, state: &mut State, dir: &std::path::Path) -> Result<
         let conf_dir = pods::conf_dir(Plugin::Reference, &state.spec);
         daemons::make_dir_in(home, node, conf_dir)?;
         daemons::write_in(home, node, &format!("{conf_dir}/10-weft.conflist"), &list)?;
-        let mut pod = pod_of(&state.spec, &format!("ref{}", i + 1), node);
-        pods::add(home, &spec, &mut pod, Plugin::Reference)?;
-        state.pods.push(pod.clone());
+        let name = format!("{BESIDE}{}", i + 1);
+        let pod = pod_of(&state.spec, &name, node);
+        state.pods.push(pod);
         home.save(state)?;
-        made.push(pod);
+        let at = state.pods.len() - 1;
+        let added = pods::add(home, &spec, &mut state.pods[at], Plugin::Reference);
+        home.save(state)?;
+        added?;
+        made.push(state.pods[at].clone());
     }
     Ok(made)
 }
 
-fn unwire(home: &Home, state: &mut State, dir: &std::path::Path, theirs: &[PodState]) -> Result<()> {
-    let spec = beside_spec(state, dir);
-    for pod in theirs {
-        pods::delete(home, &spec, pod, Plugin::Reference)?;
-        state.pods.retain(|p| p.name != pod.name);
-        home.save(state)?;
+/// Removes the pods of the reference plugins, however far they were wired: also those of a bench that was killed.
+fn unwire(home: &Home, dir: &std::path::Path) -> Result<State> {
+    let mut state = home.load()?;
+    let spec = beside_spec(&state, dir);
+    while let Some(at) = state.pods.iter().position(|p| p.name.starts_with(BESIDE)) {
+        pods::delete(home, &spec, &state.pods[at], Plugin::Reference)?;
+        state.pods.remove(at);
+        home.save(&state)?;
     }
-    Ok(())
+    Ok(state)
 }
 
 fn beside_spec(state: &State, dir: &std::path::Path) -> crate::state::Spec {

@@ -90,7 +90,7 @@ mod tests {
         };
         let paths = vec!["host".to_owned(), "pod".to_owned()];
         let figures = Workload::ALL.into_iter().flat_map(|w| [figure(w, "host"), figure(w, "pod")]).collect();
-        let report = Report { repeats: 5, seconds: 0.5, family: "ipv4", paths, figures };
+        let report = Report { repeats: 5, seconds: 0.5, family: "ipv4", paths, figures, beside: Vec::new() };
         let file = std::env::temp_dir().join(format!("weft-plot-{}.svg", std::process::id()));
         report.plot(&file).unwrap();
         let svg = std::fs::read_to_string(&file).unwrap();

@@ -52,6 +52,24 @@ pub struct Figure {
     pub p99_us: Option<Spread>,
 }
 
+/// A workload between our pods over the same between pods of the reference plugins.
+#[derive(Clone, Debug, Serialize)]
+pub struct Beside {
+    /// The workload.
+    pub workload: Workload,
+    /// "one node" or "two nodes".
+    pub path: &'static str,
+    /// Our rate over theirs in the same repeat.
+    pub ratio: Spread,
+    /// The least that the median shall be, for workloads that have such a target.
+    pub target: Option<f64>,
+    /// Whether it is.
+    pub met: Option<bool>,
+}
+
+/// What our pods shall reach of the reference plugins' throughput, as the median of the paired ratios.
+pub const TARGET: f64 = 0.95;
+
 /// All of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -65,16 +83,28 @@ pub struct Report {
     pub paths: Vec<String>,
     /// By workload, then by path.
     pub figures: Vec<Figure>,
+    /// Ours over the reference plugins', by workload, then by path; empty without them.
+    pub beside: Vec<Beside>,
 }
 
 impl Report {
-    pub(super) fn of(paths: Vec<String>, spec: &BenchSpec, measured: Measured) -> Report {
+    /// `pairs`: a path's name, and which of `paths` is ours on it and which the reference plugins'.
+    pub(super) fn of(
+        paths: Vec<String>,
+        pairs: &[(&'static str, usize, usize)],
+        spec: &BenchSpec,
+        measured: &Measured,
+    ) -> Report {
         let figures = measured.iter().flat_map(|(workload, by_way)| {
             paths.iter().zip(by_way).map(|(path, values)| figure(*workload, path, values, &by_way[0]))
         });
         let family = if spec.ipv6 { "ipv6" } else { "ipv4" };
         let figures = figures.collect();
-        Report { repeats: spec.repeats, seconds: spec.seconds, family, paths, figures }
+        let beside = measured.iter().flat_map(|(workload, by_way)| {
+            pairs.iter().map(|(path, ours, theirs)| beside(*workload, path, &by_way[*ours], &by_way[*theirs]))
+        });
+        let beside = beside.collect();
+        Report { repeats: spec.repeats, seconds: spec.seconds, family, paths, figures, beside }
     }
 
     /// As JSON.
@@ -102,12 +132,56 @@ impl Report {
                 micros(&figure.p99_us),
             ]);
         }
-        format!(
+        let mut text = format!(
             "{shown}\nmedians of {} repeats of {} s, {}; a ratio is to the baseline of the same repeat; CPU is the \
              whole machine's",
             self.repeats, self.seconds, self.family
-        )
+        );
+        if !self.beside.is_empty() {
+            text.push_str(&self.beside_table());
+        }
+        text
     }
+
+    /// Ours beside the reference plugins', and what was to be reached.
+    fn beside_table(&self) -> String {
+        let mut shown = table(["workload", "path", "ours ÷ reference (min–max)", "target", ""]);
+        for row in &self.beside {
+            shown.add_row([
+                row.workload.title().to_owned(),
+                row.path.to_owned(),
+                format!("{:.3} ({:.3}–{:.3})", row.ratio.median, row.ratio.min, row.ratio.max),
+                row.target.map_or(String::new(), |t| format!("≥ {t:.2}")),
+                row.met.map_or("", |met| if met { "met" } else { "MISSED" }).to_owned(),
+            ]);
+        }
+        let with_target = self.beside.iter().filter(|row| row.target.is_some());
+        let least = with_target.min_by(|a, b| a.ratio.median.total_cmp(&b.ratio.median));
+        let verdict = least.map_or(String::new(), |row| {
+            format!(
+                "pod throughput, paired median at least {TARGET:.2} of the reference bridge's: {} (the least is {:.3}: \
+                 {}, {})",
+                if row.met == Some(true) { "met" } else { "MISSED" },
+                row.ratio.median,
+                row.workload.title(),
+                row.path
+            )
+        });
+        format!("\n\n{shown}\n{verdict}")
+    }
+}
+
+fn beside(workload: Workload, path: &'static str, ours: &[Measurement], theirs: &[Measurement]) -> Beside {
+    let ratio = ratios(ours, theirs);
+    let throughput = matches!(workload, Workload::Tcp1 | Workload::Tcp4 | Workload::Udp);
+    let target = throughput.then_some(TARGET);
+    Beside { workload, path, ratio, target, met: target.map(|t| ratio.median >= t) }
+}
+
+/// Rates over others of the same repeats.
+fn ratios(values: &[Measurement], others: &[Measurement]) -> Spread {
+    let pairs = values.iter().zip(others);
+    Spread::of(pairs.map(|(v, o)| v.rate / o.rate.max(f64::MIN_POSITIVE)).collect())
 }
 
 fn figure(workload: Workload, path: &str, values: &[Measurement], baseline: &[Measurement]) -> Figure {
@@ -115,13 +189,12 @@ fn figure(workload: Workload, path: &str, values: &[Measurement], baseline: &[Me
     let latency = |f: fn(&Measurement) -> Option<f64>| -> Option<Spread> {
         values.iter().map(f).collect::<Option<Vec<_>>>().map(Spread::of)
     };
-    let ratios = values.iter().zip(baseline).map(|(v, b)| v.rate / b.rate.max(f64::MIN_POSITIVE)).collect();
     Figure {
         path: path.to_owned(),
         workload,
         unit: workload.unit(),
         rate: spread(|m| m.rate),
-        ratio: Spread::of(ratios),
+        ratio: ratios(values, baseline),
         cpu_us_per_operation: spread(|m| m.cpu_us_per_operation),
         operation: workload.operation(),
         p50_us: latency(|m| m.p50_us),
@@ -147,16 +220,38 @@ mod tests {
         assert_eq!(Spread::of(vec![]).median, 0.0);
     }
 
-    #[test]
-    fn ratios_are_of_the_same_repeat() {
-        let m = |rate| Measurement {
-            workload: Workload::Request,
+    fn m(rate: f64) -> Measurement {
+        let workload = Workload::Request;
+        Measurement {
+            workload,
             rate,
             cpu_us_per_operation: 1.0,
             p50_us: Some(1.0),
             p99_us: None,
             seconds: 1.0,
-        };
+        }
+    }
+
+    #[test]
+    fn the_target_is_told_of_throughput() {
+        let values = |rates: [f64; 3]| rates.map(m).to_vec();
+        let spec = BenchSpec { repeats: 3, seconds: 1.0, ipv6: false, workloads: vec![], beside: None };
+        let by_way = vec![values([10.0; 3]), values([9.0, 6.0, 8.0]), values([10.0, 5.0, 8.0])];
+        let paths = ["host", "ours", "theirs"].map(str::to_owned).to_vec();
+        let measured = vec![(Workload::Tcp1, by_way.clone()), (Workload::Request, by_way)];
+        let report = Report::of(paths, &[("one node", 1, 2)], &spec, &measured);
+        assert_eq!(report.beside[0].ratio, Spread { median: 1.0, min: 0.9, max: 1.2 });
+        assert_eq!(report.beside[0].met, Some(true));
+        assert_eq!(report.beside[1].met, None);
+        let table = report.table();
+        assert!(
+            table.contains("reference bridge's: met (the least is 1.000: TCP, 1 stream, one node)"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_repeat() {
         let figure = figure(Workload::Request, "x", &[m(50.0), m(10.0)], &[m(100.0), m(20.0)]);
         assert_eq!(figure.ratio, Spread { median: 0.5, min: 0.5, max: 0.5 });
         assert!(figure.p50_us.is_some() && figure.p99_us.is_none());

@@ -119,11 +119,14 @@ fn swallow(socket: &mut TcpStream) -> io::Result<()> {
 
 fn answer(socket: &mut TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let mut byte = [0];
-    while socket.read(&mut byte)? == 1 {
-        socket.write_all(&byte)?;
+    // As much as has come: a client may have more than one byte on the way.
+    let mut block = [0; 4096];
+    loop {
+        match socket.read(&mut block)? {
+            0 => return Ok(()),
+            count => socket.write_all(&block[..count])?,
+        }
     }
-    Ok(())
 }
 
 /// Opens a UDP socket for this client, names its port, and counts until the client sends a byte.
