@@ -65,36 +65,37 @@ pub fn pick(
     Some(Subnets { v4, v6 })
 }
 
-/// The first free subnets of a pool. Taken subnets of another length than the pool's are rounded
-/// to the pool's blocks; each step is one look into a set.
-fn free_v4(pool: &Pool<Ipv4Network>, taken: &[Ipv4Network]) -> Vec<Ipv4Network> {
-    let size = 1u64 << (32 - pool.subnet_length);
+/// The networks' addresses as numbers, first and last.
+type Span = (u128, u128);
+
+/// Starts of the first free blocks from `first` to `last`. Taken networks of another length than the
+/// pool's are rounded to the pool's blocks; each step is one look into a set.
+fn free(size: u128, (first, last): Span, taken: impl Iterator<Item = Span>) -> Vec<u128> {
+    /// A taken network that covers more blocks than this is cut: it cannot be one of this pool's.
+    const BLOCKS_PER_NETWORK: usize = 1 << 16;
     let mut blocks = HashSet::new();
-    for net in taken {
-        let (first, last) = (u64::from(u32::from(net.network())), u64::from(u32::from(net.broadcast())));
-        blocks.extend((first / size..=last / size).take(1 << 16));
+    for (first, last) in taken {
+        blocks.extend((first / size..=last / size).take(BLOCKS_PER_NETWORK));
     }
-    let (first, last) = (u64::from(u32::from(pool.min.network())), u64::from(u32::from(pool.max.network())));
-    (first / size..=last / size)
-        .filter(|block| !blocks.contains(block))
-        .take(DRAW_AMONG)
-        .filter_map(|block| Ipv4Network::new(Ipv4Addr::from((block * size) as u32), pool.subnet_length).ok())
-        .collect()
+    let free = (first / size..=last / size).filter(|block| !blocks.contains(block));
+    free.take(DRAW_AMONG).map(|block| block * size).collect()
+}
+
+fn free_v4(pool: &Pool<Ipv4Network>, taken: &[Ipv4Network]) -> Vec<Ipv4Network> {
+    let span = |first: Ipv4Addr, last: Ipv4Addr| (u128::from(u32::from(first)), u128::from(u32::from(last)));
+    let taken = taken.iter().map(|net| span(net.network(), net.broadcast()));
+    let starts = free(1 << (32 - pool.subnet_length), span(pool.min.network(), pool.max.network()), taken);
+    let subnet =
+        |start: u128| Ipv4Network::new(Ipv4Addr::from(u32::try_from(start).ok()?), pool.subnet_length).ok();
+    starts.into_iter().filter_map(subnet).collect()
 }
 
 fn free_v6(pool: &Pool<Ipv6Network>, taken: &[Ipv6Network]) -> Vec<Ipv6Network> {
-    let size = 1u128 << (128 - pool.subnet_length);
-    let mut blocks = HashSet::new();
-    for net in taken {
-        let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
-        blocks.extend((first / size..=last / size).take(1 << 16));
-    }
-    let (first, last) = (u128::from(pool.min.network()), u128::from(pool.max.network()));
-    (first / size..=last / size)
-        .filter(|block| !blocks.contains(block))
-        .take(DRAW_AMONG)
-        .filter_map(|block| Ipv6Network::new(Ipv6Addr::from(block * size), pool.subnet_length).ok())
-        .collect()
+    let span = |first: Ipv6Addr, last: Ipv6Addr| (u128::from(first), u128::from(last));
+    let taken = taken.iter().map(|net| span(net.network(), net.broadcast()));
+    let starts = free(1 << (128 - pool.subnet_length), span(pool.min.network(), pool.max.network()), taken);
+    let subnet = |start: u128| Ipv6Network::new(Ipv6Addr::from(start), pool.subnet_length).ok();
+    starts.into_iter().filter_map(subnet).collect()
 }
 
 #[cfg(test)]
