@@ -41,8 +41,10 @@ pub(crate) fn table(config: &NetworkConfig, ours: &Subnets, ip_masq: bool, track
     }
     let mut chains = Vec::new();
     if !tracked {
-        let pods = families.iter().map(|(network, ..)| Rule::all().from(*network).to(*network).notrack());
-        let outer = Rule::all().udp_to(config.backend.port).notrack();
+        let pods =
+            families.iter().map(|(network, ..)| Rule::all().from(*network).to(*network).notrack().accept());
+        // `accept` ends this chain's look at the packet: notrack alone would ask the next rules too.
+        let outer = Rule::all().udp_to(config.backend.port).notrack().accept();
         chains.push(chain(
             "prerouting",
             ChainKind::Filter,
