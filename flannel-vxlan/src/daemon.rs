@@ -26,7 +26,6 @@ use crate::{
     DesiredInput, Error, Metrics, Options, Uplink,
     dataplane::Dataplane,
     follow::{Keeper, News, follow},
-    lease::Subnets,
     peers::{Leases, Ourselves, Peer, Rejected, peers},
     setup::{Node, configuration, set_up},
     store::Store,
@@ -311,17 +310,15 @@ impl<'a> Session<'a> {
         config: &crate::config::NetworkConfig,
         macs: Macs,
     ) -> Result<bool, Error> {
-        let subnets = self.ours.subnets;
         let old = self.judge_leases();
         let input = self.input(config, macs);
         let failures = dataplane.change(&input, &old, &self.peers);
         // A new subnet of our own is a new device address, table and file: only a look does all that.
-        Ok(failures > 0 || self.subnets_changed(subnets))
+        Ok(failures > 0 || self.subnet_file_is_old())
     }
 
-    fn subnets_changed(&self, before: Subnets) -> bool {
-        let file = subnet_env::read(&self.options.subnet_file);
-        before != self.ours.subnets || file != Some(self.ours.subnets)
+    fn subnet_file_is_old(&self) -> bool {
+        subnet_env::read(&self.options.subnet_file) != Some(self.ours.subnets)
     }
 
     /// Brings peers and rejected leases up to date; answers the peers before.

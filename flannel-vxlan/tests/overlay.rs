@@ -207,6 +207,32 @@ fn fault_9_our_own_key_deleted_or_changed_is_put_right() {
 }
 
 #[test]
+fn a_subnet_that_another_node_took_is_left_to_it() {
+    let network = Network::of(1, CONFIG);
+    let node = &network.nodes[0];
+    let daemon = node.start();
+    daemon.wait_ready();
+    let (key, ..) = network.leases().remove(0);
+    // Deleted and taken by another node before ours can put it back.
+    let (full, value) = (format!("/coreos.com/network/subnets/{key}"), network::peer_value("10.0.2.77", MAC));
+    network.state(async move |client| {
+        client.put(full, value, None).await.unwrap();
+    });
+    eventually("another subnet, in lease, device and file", || {
+        let (now, ..) = network.leases().into_iter().find(|(_, value, _)| value.contains("10.0.2.15"))?;
+        let subnet = now.replace('-', "/");
+        let network_address = subnet.split('/').next()?.to_owned();
+        let on_device =
+            node.kernel_state().addresses.iter().any(|a| a.net.ip().to_string() == network_address);
+        let file = std::fs::read_to_string(&node.options.subnet_file).unwrap_or_default();
+        let in_file = file.contains(network_address.trim_end_matches(".0"));
+        (now != key && on_device && in_file).then_some(())
+    });
+    eventually("the other node's pods are reached", || node.has_peer(&key.replace('-', "/")).then_some(()));
+    daemon.stop().unwrap();
+}
+
+#[test]
 fn fault_10_a_reservation_stays_one() {
     let network = Network::of(1, CONFIG);
     network.put_peer("10.244.99.0-24", "10.0.2.15", MAC);
