@@ -138,12 +138,9 @@ async fn create(request: &Request<'_>, subnets: Subnets) -> Result<Option<Held>,
 pub(crate) fn vtep_mac(options: &Options, public_address: &str, vni: u32, ipv6: bool) -> Mac {
     let text = format!("weft vtep {} {public_address} {vni} {ipv6}", options.machine_id);
     let mut bytes = [0; 6];
-    // FNV-1a, once per byte so that all six depend on the whole text.
+    // Hashed once per byte so that all six depend on the whole text.
     for (salt, byte) in bytes.iter_mut().enumerate() {
-        let hash = text
-            .bytes()
-            .chain([salt as u8])
-            .fold(0xcbf2_9ce4_8422_2325u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let hash = netstate::fnv1a(text.bytes().chain([salt as u8]));
         *byte = (hash ^ (hash >> 32)) as u8;
     }
     Mac::local(bytes)

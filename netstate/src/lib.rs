@@ -52,7 +52,7 @@ pub use monitor::{Event, Monitor, Topic};
 pub use neighbour::{FdbEntry, Neighbour};
 pub use netns::{Entered, NetNs};
 pub use op::Op;
-pub use owner::{ALIAS_PREFIX, ROUTE_PROTOCOL, owned_alias};
+pub use owner::{ALIAS_PREFIX, ROUTE_PROTOCOL, fnv1a, owned_alias};
 pub use plan::{Desired, Scope, plan};
 pub use route::{Route, RouteKey, RouteScope};
 pub use rule::Rule;

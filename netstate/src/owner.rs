@@ -27,3 +27,16 @@ pub fn owned_alias(component: &str, object: &str) -> String {
     }
     alias
 }
+
+/// FNV-1a, 64 bits: for tags, names and addresses that must be the same for ever and keep no secret.
+/// It tells our own things apart, not an enemy's.
+///
+/// ```
+/// assert_eq!(netstate::fnv1a("".bytes()), 0xcbf2_9ce4_8422_2325);
+/// assert_eq!(netstate::fnv1a("a".bytes()), 0xaf63_dc4c_8601_ec8c); // the published test vector
+/// ```
+pub fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.into_iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}

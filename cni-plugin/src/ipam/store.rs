@@ -45,10 +45,9 @@ impl Key {
         (!container_id.is_empty()).then(|| Key::new(container_id, ifname))
     }
 
-    /// FNV-1a, for the names of the index: short, the same for ever, and no secret.
+    /// For the names of the index.
     pub(super) fn hash(&self) -> u64 {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        self.to_text().bytes().fold(0xcbf2_9ce4_8422_2325, step)
+        netstate::fnv1a(self.to_text().bytes())
     }
 
     /// Whether what a file says is this key; files without an interface match any of the container.

@@ -53,8 +53,7 @@ fn push_base32(text: &mut String, mut hash: u64, characters: usize) {
 
 /// FNV-1a with a final mix, because short names differ in their last bytes only.
 fn fnv(text: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    let hash = netstate::fnv1a(text.bytes());
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::Expression;
+use crate::fnv1a;
 
 /// `libnftnl`'s user data: type 0 is a comment, then its length, then a C string.
 const COMMENT_TYPE: u8 = 0;
@@ -41,11 +42,7 @@ impl Rule {
 
     /// What the rule carries in the kernel to be known again.
     pub(super) fn comment(&self) -> String {
-        // FNV-1a, 64 bits: told apart are our own rules from changed ones, not from an enemy's.
-        let hash = self.text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("weft {hash:016x}")
+        format!("weft {:016x}", fnv1a(self.text.bytes()))
     }
 
     /// The comment as `NFTA_RULE_USERDATA`.
