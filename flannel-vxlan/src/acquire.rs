@@ -80,7 +80,10 @@ fn next(leases: &Leases, request: &Request<'_>, draw: impl FnMut(usize) -> usize
 /// Acquires, adopts or renews this node's lease. `snapshot` is brought up to date.
 pub(crate) async fn acquire(request: &Request<'_>, snapshot: &mut Snapshot) -> Result<Held, Error> {
     loop {
-        let step = next(&snapshot.leases, request, |n| rand::rng().random_range(0..n));
+        // One draw for both families: a key names a pair, so two nodes that drew the same IPv4 subnet
+        // with different IPv6 ones would both win their compare-and-swap.
+        let drawn: usize = rand::rng().random_range(0..usize::from(u16::MAX));
+        let step = next(&snapshot.leases, request, |n| drawn % n);
         let done = match step {
             Step::Keep(lease) => keep(request, lease).await?,
             Step::Create(subnets) => create(request, subnets).await?,
