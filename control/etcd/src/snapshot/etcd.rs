@@ -22,8 +22,7 @@
 //! authRoles        name                                 authpb.Role
 //! ```
 //!
-//! All buckets are there even if empty: restoring deletes `members` and `members_removed` and fails on a
-//! file that lacks them.
+//! All buckets are there even if empty, as in every database that an etcd made.
 
 use super::{BoltWriter, Error};
 use std::io::{Seek, Write};
