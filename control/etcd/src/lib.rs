@@ -21,6 +21,7 @@ mod listen;
 mod metrics;
 mod mvcc;
 mod proto;
+mod save;
 mod server;
 mod service;
 pub mod snapshot;
