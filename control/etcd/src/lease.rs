@@ -89,11 +89,6 @@ impl Leases {
         self.by_expiry.iter().map(|(_, id)| *id)
     }
 
-    /// All as (id, granted TTL, seconds left).
-    pub fn table(&self, now: u64) -> Vec<(i64, i64, i64)> {
-        self.by_id.iter().map(|(id, lease)| (*id, lease.ttl, lease.remaining(now))).collect()
-    }
-
     /// How many.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -10,6 +10,7 @@
 //! The suite reaches its state by etcd-client alone, so a real etcd cluster is the same code path. What is stored has
 //! etcd's own form, so a snapshot is one that etcd restores. What it scales with: docs/architecture/etcd.md.
 
+mod authority;
 mod compactor;
 pub mod config;
 pub mod error;
@@ -20,6 +21,7 @@ mod listen;
 mod metrics;
 mod mvcc;
 mod proto;
+mod save;
 mod server;
 mod service;
 pub mod snapshot;

@@ -7,6 +7,7 @@
 //! | `/version` | as etcd's |
 //! | `/metrics` | Prometheus |
 
+use crate::authority::Tolerant;
 use crate::error::StartError;
 use crate::proto::alarm_type;
 use crate::server::Etcd;
@@ -114,7 +115,8 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, sha
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(4 * WINDOW_BYTES)
         .max_concurrent_streams(None);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection =
+        builder.serve_connection(TokioIo::new(Tolerant::of(stream)), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let mut stopping = shared.etcd.server().stopping();
     // A client that goes away in the middle is its own affair.

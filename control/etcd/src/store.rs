@@ -128,8 +128,9 @@ pub struct View<'a> {
 pub struct ReadRows<'a> {
     /// The table.
     pub table: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    /// Ended before the database may be taken away.
-    _txn: ReadTransaction,
+    /// What else there is in the same snapshot.
+    pub txn: ReadTransaction,
+    // The database may be taken away once this is gone.
     _db: RwLockReadGuard<'a, Option<Database>>,
 }
 
@@ -213,7 +214,7 @@ impl Store {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         let txn = db.as_ref().ok_or(Error::Stopped)?.begin_read().map_err(Error::disk)?;
         let table = txn.open_table(KEY).map_err(Error::disk)?;
-        Ok(ReadRows { table, _txn: txn, _db: db })
+        Ok(ReadRows { table, txn, _db: db })
     }
 
     /// Hands the database to the writer.
@@ -281,11 +282,6 @@ impl<'a> View<'a> {
         let found = range::find(&self.index, self.window, request)?;
         drop(self.index);
         found.answer(&self.rows.table, request)
-    }
-
-    /// Its rows, the index let go.
-    pub fn into_rows(self) -> ReadRows<'a> {
-        self.rows
     }
 
     /// Its rows.

@@ -228,6 +228,8 @@ pub fn check_delete(request: &DeleteRangeRequest) -> Result<()> {
 struct Touched {
     puts: Vec<Vec<u8>>,
     deletions: Vec<KeyRange>,
+    /// Deletions of all keys from one on, in which etcd sees no overlap.
+    open_deletions: Vec<KeyRange>,
 }
 
 impl Touched {
@@ -256,6 +258,9 @@ fn check_overlaps(ops: &[RequestOp]) -> Result<Touched> {
                 end => KeyRange::Between(delete.key.clone(), end.to_vec()),
             };
             touched.deletions.push(range);
+            if delete.range_end == [0] {
+                touched.open_deletions.push(KeyRange::From(delete.key.clone()));
+            }
         }
     }
     for op in ops {
@@ -268,10 +273,16 @@ fn check_overlaps(ops: &[RequestOp]) -> Result<Touched> {
             touched.put(key, &then.puts)?;
         }
         touched.deletions.extend(then.deletions.into_iter().chain(otherwise.deletions));
+        touched.open_deletions.extend(then.open_deletions.into_iter().chain(otherwise.open_deletions));
     }
     for op in ops {
         if let Some(TxnOp::RequestPut(put)) = &op.request {
             touched.put(&put.key, &[])?;
+            // There would be nothing to keep; etcd 3.4 and 3.5 panic over this one.
+            let keeps = put.ignore_value || put.ignore_lease;
+            if keeps && touched.open_deletions.iter().any(|range| range.contains(&put.key)) {
+                return Err(Error::DuplicateKey);
+            }
         }
     }
     Ok(touched)

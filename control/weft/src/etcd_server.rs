@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn retention_is_read_as_etcd_reads_it() {
-        let hours = |n| AutoCompaction::Age(Duration::from_secs(3600 * n));
+        let hours = |n: u64| AutoCompaction::Age(Duration::from_secs(3600 * n));
         assert_eq!(retention(Mode::Periodic, "2").unwrap(), hours(2));
         assert_eq!(retention(Mode::Periodic, "60m").unwrap(), hours(1));
         assert_eq!(retention(Mode::Periodic, "0").unwrap(), AutoCompaction::Off);

@@ -7,12 +7,15 @@ use crate::proto::{
     AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, HashKvRequest, HashKvResponse,
     HashRequest, HashResponse, StatusRequest, StatusResponse, alarm_type,
 };
+use crate::save;
+use crate::snapshot::trailer;
 use crate::write::job::Job;
 use etcd_client::proto::{
     PbDowngradeRequest, PbDowngradeResponse, PbMaintenanceService, PbMoveLeaderRequest, PbMoveLeaderResponse,
     PbSnapshotRequest, PbSnapshotResponse,
 };
 use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -71,7 +74,26 @@ impl PbMaintenanceService for Service {
     }
 
     async fn snapshot(&self, _: Request<PbSnapshotRequest>) -> Answer<Self::SnapshotStream> {
-        Err(Error::Unsupported("snapshots are not served yet").into())
+        let server = self.server.clone();
+        let (out, answers) = mpsc::channel(4);
+        tokio::task::spawn_blocking(move || {
+            let header = server.store.header(server.store.revision());
+            let send = |chunk: Result<trailer::Chunk>| {
+                let response = chunk.map(|chunk| PbSnapshotResponse {
+                    header: Some(header),
+                    remaining_bytes: chunk.remaining_bytes,
+                    blob: chunk.blob,
+                    ..Default::default()
+                });
+                out.blocking_send(response.map_err(Status::from)).is_ok()
+            };
+            match save::chunks(&server.store, &server.config) {
+                // A client that goes away in the middle is its own affair.
+                Ok(mut chunks) => drop(chunks.all(send)),
+                Err(error) => drop(send(Err(error))),
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 
     async fn move_leader(&self, _: Request<PbMoveLeaderRequest>) -> Answer<PbMoveLeaderResponse> {

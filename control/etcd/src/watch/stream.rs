@@ -167,10 +167,11 @@ impl Task {
     }
 
     async fn cancel(&mut self, id: i64) -> Result<(), Gone> {
-        if self.watchers.remove(id).is_none() {
+        if self.watchers.remove(id).is_some() {
+            self.server.metrics.watchers.dec();
+        } else if !self.watchers.forget(id) {
             return Ok(());
         }
-        self.server.metrics.watchers.dec();
         let header = self.server.store.header(self.server.store.revision());
         self.send(WatchResponse { canceled: true, ..control(header, id) }).await
     }
@@ -203,7 +204,7 @@ impl Task {
 
     async fn cancel_overtaken(&mut self, overtaken: Vec<i64>, compacted: i64) -> Result<(), Gone> {
         for id in overtaken {
-            self.watchers.remove(id);
+            self.watchers.end(id);
             self.server.metrics.watchers.dec();
             // etcd leaves the revision of this header at 0.
             let header = self.server.store.header(0);

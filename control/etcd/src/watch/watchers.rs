@@ -2,7 +2,7 @@
 
 use crate::keys::KeyRange;
 use crate::proto::{Event, event_type, watch_filter};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One watch.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Watchers {
     by_id: BTreeMap<i64, Watcher>,
     by_key: HashMap<Vec<u8>, Vec<i64>>,
     ranges: Vec<(KeyRange, i64)>,
+    /// Ids of those that compaction ended: taken, as with etcd, until the client cancels them.
+    ended: HashSet<i64>,
     next_id: i64,
 }
 
@@ -53,13 +55,28 @@ impl Watchers {
     /// The id for a new watch: the one that is asked for, or (0) the next free one. `None`: it is taken.
     pub fn id(&mut self, asked: i64) -> Option<i64> {
         if asked != 0 {
-            return (!self.by_id.contains_key(&asked)).then_some(asked);
+            return (!self.is_taken(asked)).then_some(asked);
         }
-        while self.by_id.contains_key(&self.next_id) {
+        while self.is_taken(self.next_id) {
             self.next_id += 1;
         }
         self.next_id += 1;
         Some(self.next_id - 1)
+    }
+
+    fn is_taken(&self, id: i64) -> bool {
+        self.by_id.contains_key(&id) || self.ended.contains(&id)
+    }
+
+    /// Takes away one that compaction has overtaken.
+    pub fn end(&mut self, id: i64) {
+        self.remove(id);
+        self.ended.insert(id);
+    }
+
+    /// Whether this was one of those; then it is forgotten.
+    pub fn forget(&mut self, id: i64) -> bool {
+        self.ended.remove(&id)
     }
 
     /// Adds one.
@@ -158,6 +175,10 @@ mod tests {
         }
         assert_eq!(watchers.by_id.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(watchers.id(1), None);
+        watchers.end(1);
+        assert_eq!(watchers.id(1), None, "until it is cancelled");
+        assert!(watchers.forget(1) && !watchers.forget(1));
+        assert_eq!(watchers.id(1), Some(1));
     }
 
     #[test]

@@ -50,7 +50,6 @@ pub fn apply(batch: &mut Batch<'_>, job: Job, quota: u64, after: &mut After) -> 
             settled!(answer, time_left(batch.leases(), batch.now(), id, keys))
         }
         Job::Leases(answer) => settled!(answer, Ok::<_, Error>(batch.leases().ids().collect())),
-        Job::LeaseTable(answer) => settled!(answer, Ok::<_, Error>(batch.leases().table(batch.now()))),
         Job::Alarm(request, answer) => settled!(answer, alarm(batch.store(), &request, after)),
         Job::Compact(at, answer) => {
             let (waiter, done) = oneshot::channel();
@@ -84,7 +83,6 @@ pub fn refuse(job: Job, error: &Error, after: &mut After) {
         Job::KeepAlive(_, answer) => settle(answer, Err(e)),
         Job::TimeToLive(_, _, answer) => settle(answer, Err(e)),
         Job::Leases(answer) => settle(answer, Err(e)),
-        Job::LeaseTable(answer) => settle(answer, Err(e)),
         Job::Alarm(_, answer) => settle(answer, Err(e)),
         Job::Stop(answer) => return after.stop.push(answer),
     });

@@ -51,8 +51,6 @@ pub enum Job {
     TimeToLive(i64, bool, Answer<TimeLeft>),
     /// List leases.
     Leases(Answer<Vec<i64>>),
-    /// All leases as (id, granted TTL, seconds left), for a snapshot.
-    LeaseTable(Answer<Vec<(i64, i64, i64)>>),
     /// List, raise or clear alarms.
     Alarm(AlarmRequest, Answer<Vec<AlarmMember>>),
     /// Make the file small again.

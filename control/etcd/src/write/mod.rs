@@ -324,7 +324,6 @@ impl Work {
         after.settles.push(match job {
             Job::TimeToLive(id, keys, answer) => settle(answer, time_left(&self.leases, now, id, keys)),
             Job::Leases(answer) => settle(answer, Ok(self.leases.ids().collect())),
-            Job::LeaseTable(answer) => settle(answer, Ok(self.leases.table(now))),
             Job::KeepAlive(id, answer) => {
                 // It counts as long as this process lives, which is better than to let the lease end.
                 let ttl = self.leases.get(id).filter(|l| l.expiry > now).map(|l| l.ttl);
