@@ -9,7 +9,7 @@ mod wire;
 
 use damage::{Damage, damage};
 use proptest::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 use weft_etcd::StartError;
@@ -54,7 +54,7 @@ fn survives(bytes: &[u8]) {
     panics::none_during(|| RUNTIME.block_on(opened(folder.path(), &file)));
 }
 
-async fn opened(folder: &Path, file: &PathBuf) {
+async fn opened(folder: &Path, file: &Path) {
     match open(folder) {
         Ok(etcd) => {
             assert_alive(&etcd).await;
