@@ -31,6 +31,16 @@ impl Window {
     }
 }
 
+/// etcd's check of ranges within a transaction, which knows no negative revisions.
+pub fn check_in_transaction(window: Window, revision: i64) -> Result<()> {
+    match revision {
+        0 => Ok(()),
+        r if r > window.current => Err(Error::FutureRevision),
+        r if r < window.compacted => Err(Error::Compacted),
+        _ => Ok(()),
+    }
+}
+
 /// What the index says to a request: which rows to fetch.
 #[derive(Debug)]
 pub struct Found {
@@ -68,8 +78,7 @@ fn fetched(request: &RangeRequest) -> usize {
 impl Found {
     /// Fetches the rows and makes the answer; its header has the revision alone.
     pub fn answer(self, rows: &impl Rows, request: &RangeRequest) -> Result<RangeResponse> {
-        let fetched: Result<Vec<KeyValue>> = self.revisions.iter().map(|&r| rows::get(rows, r)).collect();
-        let mut kvs = fetched?;
+        let mut kvs = rows::get_all(rows, &self.revisions)?;
         kvs.retain(|kv| wanted(request, kv));
         sort(request, &mut kvs);
         let more = usize::try_from(request.limit).is_ok_and(|limit| limit > 0 && kvs.len() > limit);
