@@ -162,10 +162,11 @@ impl Generator {
 
     /// Times to live at and beyond their limits; what is granted a short one is revoked at once.
     fn strange_grant(&mut self, id: i64) -> Operation {
+        let id = if self.one_in(5) { -id } else { id };
         self.queued.push(Operation::Revoke { id });
         let ttls = [0, -1, i64::MIN, 1, 9_000_000_000, 9_000_000_001, i64::MAX];
         let ttl = ttls[self.below(ttls.len())];
-        Operation::Grant { id: if self.one_in(5) { -id } else { id }, ttl }
+        Operation::Grant { id, ttl }
     }
 
     fn watch(&mut self) -> Operation {
