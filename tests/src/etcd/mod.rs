@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod ctl;
 pub mod differences;
 pub mod generate;
 pub mod operation;
@@ -21,4 +22,5 @@ pub mod watching;
 pub mod wire;
 
 pub use client::Client;
+pub use ctl::{Ctl, on_each};
 pub use server::{Kind, Server};

@@ -24,7 +24,10 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// Lines of a log that are shown.
-const LINES: usize = 15;
+const LINES: usize = 10;
+
+/// And how much of each.
+const WIDTH: usize = 300;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,7 +278,8 @@ fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let panic = lines.iter().position(|line| line.starts_with("panic:") || line.contains("panicked at"));
     let from = panic.unwrap_or(lines.len().saturating_sub(LINES));
-    lines[from..].iter().take(LINES).copied().collect::<Vec<_>>().join("\n")
+    let shown = lines[from..].iter().take(LINES);
+    shown.map(|line| line.chars().take(WIDTH).collect::<String>()).collect::<Vec<_>>().join("\n")
 }
 
 /// Where folders go.
