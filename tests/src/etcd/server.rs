@@ -137,6 +137,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where other members would find it, if there were any.
+    pub fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port + 1)
+    }
+
     /// Its folder: the data in `data`, what it says in `log`.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -199,7 +204,7 @@ impl Server {
         command.args(["--name", "test", "--data-dir"]).arg(self.data_dir());
         command.args(["--listen-client-urls", &self.url(), "--advertise-client-urls", &self.url()]);
         if self.kind.has_peers() {
-            let peer = format!("http://127.0.0.1:{}", self.port + 1);
+            let peer = self.peer_url();
             command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
             command.args(["--initial-cluster", &format!("test={peer}")]);
         }
