@@ -1,10 +1,10 @@
 //! What upstream's flags need that clap does not do by itself.
 
 /// Go programs take `-flag` for `--flag`, and unit files of flanneld use it: `weft flannel
-/// -etcd-endpoints=…` is rewritten to two dashes. Other subcommands are left alone.
+/// -etcd-endpoints=…` is rewritten to two dashes. As do those of etcd. Other subcommands are left alone.
 pub fn double_dashes(args: impl Iterator<Item = String>) -> Vec<String> {
     let mut args: Vec<String> = args.collect();
-    if args.get(1).map(String::as_str) == Some("flannel") {
+    if matches!(args.get(1).map(String::as_str), Some("flannel" | "etcd")) {
         for arg in args.iter_mut().skip(2) {
             let single = arg.starts_with('-') && !arg.starts_with("--");
             if single && arg.chars().nth(2).is_some_and(|c| c.is_ascii_alphanumeric() || c == '-') {

@@ -4,6 +4,7 @@
 //! TLS, sets up logs, and owns the one health-and-metrics listener that every daemon uses.
 
 mod etcd;
+mod etcd_server;
 mod flags;
 mod flannel;
 mod health;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// The VXLAN overlay: leases this node's pod subnet from etcd. Flags and environment are flanneld's.
     Flannel(Box<flannel::Flags>),
+    /// Embedded state: a single-node server that speaks etcd v3. Flags and environment are etcd's.
+    Etcd(Box<etcd_server::Flags>),
     /// A lab of nodes and pods on this machine, in network namespaces.
     Lab(weft_lab::LabCommand),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(flags::double_dashes(std::env::args()));
     let done = match cli.command {
         Command::Flannel(flags) => flannel::main(&flags),
+        Command::Etcd(flags) => etcd_server::main(&flags),
         Command::Lab(lab) => lab.run().map_err(Into::into),
     };
     match done {

@@ -100,13 +100,14 @@ pub fn test(args: &[String]) -> Result<ExitCode, Error> {
     process::status(&mut command).map(process::exit_code)
 }
 
-/// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed and the
-/// overlay's. A bench that fails does not keep the others from being run.
+/// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed, the
+/// overlay's, and the state beside etcd-server. A bench that fails does not keep the others from being run.
 pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     setup::ensure(Need::Test)?;
     let lab = Lab::build()?;
     let cni = build::example("cni-plugin", "cni-bench")?;
     let overlay = build::example("flannel-vxlan", "overlay-bench")?;
+    let state = build::example("weft-etcd", "etcd-bench")?;
     let out = build::target_dir().join("bench");
     std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
     println!("bench: pods beside those of the reference plugins");
@@ -115,8 +116,10 @@ pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     let plugin = cni_bench(&lab, &cni, &out);
     println!("bench: the overlay: start, many nodes at once, a minute idle");
     let overlay = overlay_bench(&lab, &overlay, &out);
+    println!("bench: state beside etcd-server");
+    let state = state_bench(&lab, &state, &out);
     println!("bench: figures as JSON in {}", out.display());
-    pods.and(plugin).and(overlay).map(|()| ExitCode::SUCCESS)
+    pods.and(plugin).and(overlay).and(state).map(|()| ExitCode::SUCCESS)
 }
 
 /// Throughput between pods, in a lab of its own.
@@ -148,6 +151,14 @@ fn cni_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
 fn overlay_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
     let mut command = process::as_root(bench)?;
     command.arg(&lab.weft).arg("--json").arg(out.join("overlay.json"));
+    process::succeed(&mut command, "see above")
+}
+
+/// The embedded state's own bench, an example of its package. It needs no root.
+fn state_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
+    let mut command = Command::new(bench);
+    command.arg("--weft").arg(&lab.weft).args(["--etcd", "/usr/bin/etcd"]);
+    command.arg("--folder").arg(out).arg("--json").arg(out.join("state.json"));
     process::succeed(&mut command, "see above")
 }
 

@@ -1,0 +1,108 @@
+//! Range: which keys, as of when, filtered, sorted and cut as etcd does it.
+//!
+//! Source: `executeRange` in `server/etcdserver/txn/txn.go` and `rangeKeys` in `server/storage/mvcc/kvstore_txn.go`.
+
+use super::index::Index;
+use super::revision::Revision;
+use super::rows::{self, Rows};
+use crate::error::{Error, Result};
+use crate::keys::KeyRange;
+use crate::proto::{KeyValue, RangeRequest, RangeResponse, ResponseHeader, sort_order, sort_target};
+use std::cmp::Ordering;
+
+/// The revisions between which one may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// The last compaction, or -1.
+    pub compacted: i64,
+    /// The newest revision that the asker sees.
+    pub current: i64,
+}
+
+impl Window {
+    /// The revision that a request means: 0 and less is the newest.
+    pub fn resolve(&self, revision: i64) -> Result<i64> {
+        match revision {
+            r if r > self.current => Err(Error::FutureRevision),
+            r if r <= 0 => Ok(self.current),
+            r if r < self.compacted => Err(Error::Compacted),
+            r => Ok(r),
+        }
+    }
+}
+
+/// What the index says to a request: which rows to fetch.
+#[derive(Debug)]
+pub struct Found {
+    revisions: Vec<Revision>,
+    total: usize,
+    current: i64,
+}
+
+/// Asks the index; the rows can be fetched after it is let go.
+pub fn find(index: &Index, window: Window, request: &RangeRequest) -> Result<Found> {
+    let at = window.resolve(request.revision)?;
+    let range = KeyRange::of(&request.key, &request.range_end);
+    let (revisions, total) = if request.count_only {
+        (Vec::new(), index.count(&range, at))
+    } else {
+        index.range(&range, at, fetched(request))
+    };
+    Ok(Found { revisions, total, current: window.current })
+}
+
+/// How many keys to fetch (0: all): one more than the limit tells whether there are more; filters and sorting need
+/// all of them.
+fn fetched(request: &RangeRequest) -> usize {
+    let all = request.sort_order != sort_order::NONE
+        || request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0;
+    match usize::try_from(request.limit) {
+        Ok(limit) if limit > 0 && !all => limit + 1,
+        _ => 0,
+    }
+}
+
+impl Found {
+    /// Fetches the rows and makes the answer; its header has the revision alone.
+    pub fn answer(self, rows: &impl Rows, request: &RangeRequest) -> Result<RangeResponse> {
+        let fetched: Result<Vec<KeyValue>> = self.revisions.iter().map(|&r| rows::get(rows, r)).collect();
+        let mut kvs = fetched?;
+        kvs.retain(|kv| wanted(request, kv));
+        sort(request, &mut kvs);
+        let more = usize::try_from(request.limit).is_ok_and(|limit| limit > 0 && kvs.len() > limit);
+        if more {
+            kvs.truncate(request.limit as usize);
+        }
+        if request.keys_only {
+            kvs.iter_mut().for_each(|kv| kv.value.clear());
+        }
+        let header = Some(ResponseHeader { revision: self.current, ..Default::default() });
+        Ok(RangeResponse { header, kvs, more, count: self.total as i64 })
+    }
+}
+
+fn wanted(request: &RangeRequest, kv: &KeyValue) -> bool {
+    let within = |min: i64, max: i64, it: i64| (min == 0 || it >= min) && (max == 0 || it <= max);
+    within(request.min_mod_revision, request.max_mod_revision, kv.mod_revision)
+        && within(request.min_create_revision, request.max_create_revision, kv.create_revision)
+}
+
+/// Sorts in place. Without an order, only a target other than the key sorts at all (ascending, as etcd).
+fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
+    let compare: fn(&KeyValue, &KeyValue) -> Ordering = match request.sort_target {
+        sort_target::VERSION => |a, b| a.version.cmp(&b.version),
+        sort_target::CREATE => |a, b| a.create_revision.cmp(&b.create_revision),
+        sort_target::MOD => |a, b| a.mod_revision.cmp(&b.mod_revision),
+        sort_target::VALUE => |a, b| a.value.cmp(&b.value),
+        _ if request.sort_order == sort_order::DESCEND => |a, b| a.key.cmp(&b.key),
+        _ => return,
+    };
+    // Equal ones keep the order of their keys; etcd leaves that to chance.
+    match request.sort_order {
+        sort_order::DESCEND => kvs.sort_by(|a, b| compare(b, a)),
+        _ => kvs.sort_by(compare),
+    }
+}

@@ -1,0 +1,125 @@
+//! The data file: opened, checked, and opened again when the disk has refused it.
+//!
+//! ```text
+//! --data-dir/                 0700
+//!   weft-etcd.redb            0600, locked
+//!     table key    revision → row        see mvcc::revision, mvcc::rows
+//!     table lease  id → (ttl, expiry)    see lease
+//!     table meta   name → number         see meta
+//! ```
+//!
+//! redb was measured against its peers before it was chosen: docs/architecture/etcd-storage.md.
+
+pub mod file;
+pub mod meta;
+
+use crate::error::StartError;
+use crate::lease::LEASE;
+use crate::mvcc::rows::KEY;
+use file::{DataFile, Held};
+use meta::{FORMAT, Fact, META};
+use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Name of the data file in `--data-dir`.
+pub const FILE_NAME: &str = "weft-etcd.redb";
+
+/// What redb may keep of pages in memory; the kernel's page cache holds the rest.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Where a database is.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    file: DataFile,
+}
+
+impl Place {
+    /// Makes or finds the data file in a folder, and takes its lock.
+    pub fn claim(dir: &Path) -> Result<Place, StartError> {
+        let at = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::File { what, path, source }
+        };
+        if dir.join("member").is_dir() {
+            return Err(StartError::RealEtcd { path: dir.to_owned() });
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at("make", dir))?;
+        let path = dir.join(FILE_NAME);
+        let fresh = !path.exists();
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(at("open", &path))?;
+        let file = DataFile::lock(file).map_err(at("lock", &path))?;
+        let Some(file) = file else { return Err(StartError::InUse { path }) };
+        if fresh {
+            // The file's name is durable before anything in it is acknowledged.
+            File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))?;
+        }
+        Ok(Place { path, file })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    /// Opens the database and checks all of it.
+    pub fn open(&self) -> Result<Database, StartError> {
+        if self.file.is_doubted() {
+            let source = std::io::Error::other("a sync of it failed; start again once the disk is mended");
+            return Err(StartError::File { what: "write", path: self.path.clone(), source });
+        }
+        open(self.file.clone(), &self.path)
+    }
+
+    /// Opens it so that writes stay in memory.
+    pub fn open_held(&self) -> Result<Database, StartError> {
+        open(Held::over(self.file.clone()), &self.path)
+    }
+}
+
+/// Opens a database on any backend, checks every page of it, and makes the tables if it is new.
+pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Database, StartError> {
+    let damaged = |why: String| StartError::Damaged { path: path.to_owned(), why };
+    let failed = |e: DatabaseError| match e {
+        DatabaseError::Storage(StorageError::Io(source))
+            if source.kind() != std::io::ErrorKind::UnexpectedEof =>
+        {
+            StartError::File { what: "use", path: path.to_owned(), source }
+        }
+        other => damaged(other.to_string()),
+    };
+    let io = |source| StartError::File { what: "read", path: path.to_owned(), source };
+    let fresh = backend.len().map_err(io)? == 0;
+    let mut db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(failed)?;
+    if fresh {
+        prepare(&db).map_err(|e| damaged(e.to_string()))?;
+    } else if !db.check_integrity().map_err(failed)? {
+        return Err(damaged("its pages do not add up".into()));
+    }
+    Ok(db)
+}
+
+/// Tables and identity of a new database.
+fn prepare(db: &Database) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(KEY)?;
+    txn.open_table(LEASE)?;
+    {
+        let mut meta = txn.open_table(META)?;
+        let id = || rand::random::<u64>() | 1;
+        for (fact, value) in [(Fact::Format, FORMAT), (Fact::Cluster, id()), (Fact::Member, id())] {
+            meta::set(&mut meta, fact, value).map_err(|e| StorageError::Corrupted(e.to_string()))?;
+        }
+    }
+    txn.commit()?;
+    Ok(())
+}

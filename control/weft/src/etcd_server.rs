@@ -1,0 +1,276 @@
+//! `weft etcd`: etcd's flags to the embedded server's settings.
+//!
+//! A flag of etcd's that is not here (peers, proxies, discovery) is refused by name, never accepted and ignored.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{ArgAction, Args, ValueEnum};
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use weft_etcd::{AutoCompaction, Config, Etcd, TlsFiles};
+
+use crate::{logs, systemd};
+
+/// The exit code for data that are damaged, in use, or somebody else's: restarting does not help.
+const EXIT_DATA: u8 = 5;
+
+/// How retention is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// By age.
+    Periodic,
+    /// By number of revisions.
+    Revision,
+}
+
+/// Flags of `weft etcd`. Each has etcd's environment variable, `ETCD_…`.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Name of the member.
+    #[arg(long, env = "ETCD_NAME", default_value = "default")]
+    name: String,
+    /// Folder of the data; ${name}.etcd without.
+    #[arg(long, env = "ETCD_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Comma-separated URLs to listen on.
+    #[arg(
+        long,
+        env = "ETCD_LISTEN_CLIENT_URLS",
+        value_delimiter = ',',
+        default_value = "http://localhost:2379"
+    )]
+    listen_client_urls: Vec<String>,
+    /// Comma-separated URLs that clients are told; those listened on without.
+    #[arg(long, env = "ETCD_ADVERTISE_CLIENT_URLS", value_delimiter = ',')]
+    advertise_client_urls: Vec<String>,
+    /// Bytes of data from which writes are refused; 0 for 2 GiB.
+    #[arg(long, env = "ETCD_QUOTA_BACKEND_BYTES", default_value_t = 0)]
+    quota_backend_bytes: u64,
+    /// How --auto-compaction-retention is counted.
+    #[arg(long, env = "ETCD_AUTO_COMPACTION_MODE", default_value = "periodic")]
+    auto_compaction_mode: Mode,
+    /// History that is kept: a time (30m; a bare number is hours) or a number of revisions; 0 for all (etcd's default
+    /// is 0).
+    #[arg(long, env = "ETCD_AUTO_COMPACTION_RETENTION", default_value = "1h")]
+    auto_compaction_retention: String,
+    /// Bytes of history from which the older half goes, whatever its age; 0 for no bound (weft's own flag).
+    #[arg(long, env = "ETCD_HISTORY_BYTES", default_value_t = 64 << 20)]
+    history_bytes: u64,
+    /// Operations in one transaction.
+    #[arg(long, env = "ETCD_MAX_TXN_OPS", default_value_t = 128)]
+    max_txn_ops: usize,
+    /// Bytes of one request.
+    #[arg(long, env = "ETCD_MAX_REQUEST_BYTES", default_value_t = 1_572_864)]
+    max_request_bytes: usize,
+    /// How often watches that ask for it are told that nothing happened.
+    #[arg(
+        long,
+        alias = "experimental-watch-progress-notify-interval",
+        env = "ETCD_WATCH_PROGRESS_NOTIFY_INTERVAL",
+        default_value = "10m",
+        value_parser = duration
+    )]
+    watch_progress_notify_interval: Duration,
+    /// PEM file of the certificate for https URLs.
+    #[arg(long, env = "ETCD_CERT_FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// PEM file of its key.
+    #[arg(long, env = "ETCD_KEY_FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// PEM file of the CA whose certificates clients must have.
+    #[arg(long, env = "ETCD_TRUSTED_CA_FILE")]
+    trusted_ca_file: Option<PathBuf>,
+    /// Clients must have a certificate; needs --trusted-ca-file.
+    #[arg(long, env = "ETCD_CLIENT_CERT_AUTH", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
+    client_cert_auth: bool,
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
+    logs::set_up();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(run(flags));
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => match error.downcast_ref() {
+            Some(
+                weft_etcd::StartError::Damaged { .. }
+                | weft_etcd::StartError::InUse { .. }
+                | weft_etcd::StartError::RealEtcd { .. },
+            ) => {
+                eprintln!("weft etcd: {error}");
+                Ok(ExitCode::from(EXIT_DATA))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+async fn run(flags: &Flags) -> anyhow::Result<()> {
+    let config = flags.config()?;
+    let listeners = flags.listeners()?;
+    let mut registry = Registry::default();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let etcd = Etcd::open(config, &mut registry)?;
+    let registry = Arc::new(registry);
+    for (address, tls) in listeners {
+        let secured = tls.is_some();
+        let address = weft_etcd::listen(&etcd, address, tls, registry.clone()).await?;
+        if !secured && !address.ip().is_loopback() {
+            tracing::warn!(%address, "serving in the clear beyond this machine; use an https URL with --cert-file");
+        }
+        tracing::info!(%address, "serving clients");
+    }
+    systemd::ready();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    etcd.stop().await;
+    Ok(())
+}
+
+impl Flags {
+    fn config(&self) -> anyhow::Result<Config> {
+        let data_dir = self.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", self.name).into());
+        let advertised = match &self.advertise_client_urls[..] {
+            [] => self.listen_client_urls.clone(),
+            some => some.to_vec(),
+        };
+        Ok(Config {
+            name: self.name.clone(),
+            quota_backend_bytes: self.quota_backend_bytes,
+            auto_compaction: retention(self.auto_compaction_mode, &self.auto_compaction_retention)?,
+            history_bytes: self.history_bytes,
+            max_txn_ops: self.max_txn_ops,
+            max_request_bytes: self.max_request_bytes,
+            watch_progress_notify_interval: self
+                .watch_progress_notify_interval
+                .max(Duration::from_millis(100)),
+            advertise_client_urls: advertised,
+            ..Config::of(data_dir)
+        })
+    }
+
+    /// Addresses, and TLS where the URL says so.
+    fn listeners(&self) -> anyhow::Result<Vec<(SocketAddr, Option<TlsFiles>)>> {
+        anyhow::ensure!(
+            !self.client_cert_auth || self.trusted_ca_file.is_some(),
+            "--client-cert-auth needs --trusted-ca-file: whose certificates are to be taken?"
+        );
+        let tls = match (&self.cert_file, &self.key_file) {
+            (Some(cert), Some(key)) => Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: self.trusted_ca_file.clone(),
+            }),
+            _ => None,
+        };
+        let mut listeners = Vec::new();
+        for url in &self.listen_client_urls {
+            let (tls, rest) = match url.split_once("://") {
+                Some(("http", rest)) => (None, rest),
+                Some(("https", rest)) => {
+                    let tls = tls.clone();
+                    (Some(tls.with_context(|| format!("{url} needs --cert-file and --key-file"))?), rest)
+                }
+                _ => anyhow::bail!("--listen-client-urls: {url}: begins with neither http:// nor https://"),
+            };
+            let addresses = rest.trim_end_matches('/').to_socket_addrs();
+            let addresses =
+                addresses.with_context(|| format!("--listen-client-urls: {url}: needs HOST:PORT"))?;
+            listeners.extend(addresses.map(|address| (address, tls.clone())));
+        }
+        let secured = listeners.iter().any(|(_, tls)| tls.is_some());
+        let files = tls.is_some() || self.trusted_ca_file.is_some();
+        anyhow::ensure!(
+            secured || !files,
+            "certificates are given, but no URL of --listen-client-urls begins with https://"
+        );
+        Ok(listeners)
+    }
+}
+
+fn retention(mode: Mode, text: &str) -> anyhow::Result<AutoCompaction> {
+    let number: Option<i64> = text.parse().ok();
+    let kept = match (mode, number) {
+        (_, Some(0)) => AutoCompaction::Off,
+        (_, Some(negative)) if negative < 0 => {
+            anyhow::bail!("--auto-compaction-retention: {text}: is negative")
+        }
+        (Mode::Revision, Some(revisions)) => AutoCompaction::Revisions(revisions),
+        (Mode::Revision, None) => {
+            anyhow::bail!("--auto-compaction-retention: {text}: is no number of revisions")
+        }
+        (Mode::Periodic, Some(hours)) => AutoCompaction::Age(Duration::from_secs(3600 * hours as u64)),
+        (Mode::Periodic, None) => {
+            let age = duration(text).map_err(|e| anyhow::anyhow!("--auto-compaction-retention: {e}"))?;
+            if age.is_zero() { AutoCompaction::Off } else { AutoCompaction::Age(age) }
+        }
+    };
+    Ok(kept)
+}
+
+/// Reads a duration as Go writes it: `1h30m`, `10s`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text}: is no duration such as 10m, 1h30m or 500ms");
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return Err(wrong()),
+        };
+        total += Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())?;
+        rest = &rest[letters..];
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1.5s500ms"), Ok(Duration::from_secs(2)));
+        for wrong in ["", "5", "m", "1x", "-1s", "1..2s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn retention_is_read_as_etcd_reads_it() {
+        let hours = |n: u64| AutoCompaction::Age(Duration::from_secs(3600 * n));
+        assert_eq!(retention(Mode::Periodic, "2").unwrap(), hours(2));
+        assert_eq!(retention(Mode::Periodic, "60m").unwrap(), hours(1));
+        assert_eq!(retention(Mode::Periodic, "0").unwrap(), AutoCompaction::Off);
+        assert_eq!(retention(Mode::Revision, "1000").unwrap(), AutoCompaction::Revisions(1000));
+        assert!(retention(Mode::Revision, "1h").is_err() && retention(Mode::Periodic, "-1").is_err());
+    }
+}
