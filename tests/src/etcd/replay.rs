@@ -73,7 +73,9 @@ pub fn replay(servers: &[Server], operations: &[Operation]) -> Result<Tally, Box
             peers.push(Peer::connect(server).await.expect("the server is reached"));
         }
         let stand = Stand { current: 1, compacted: 0 };
-        let mut replay = Replay { peers, stand, live: BTreeMap::new(), at: 0, tally: Tally::default() };
+        let go_on = std::env::var_os("WEFT_ETCD_GO_ON").is_some();
+        let mut replay = Replay { peers, stand, live: BTreeMap::new(), at: 0, go_on, tally: Tally::default() };
+
         for (at, operation) in operations.iter().enumerate() {
             replay.at = at;
             replay.operation(operation).await?;
@@ -88,6 +90,8 @@ struct Replay {
     stand: Stand,
     live: BTreeMap<i64, Live>,
     at: usize,
+    /// Differences are only printed, to see many of them in one run by hand.
+    go_on: bool,
     tally: Tally,
 }
 
@@ -99,6 +103,13 @@ struct Live {
 
 impl Replay {
     async fn operation(&mut self, operation: &Operation) -> Result<(), Box<Mismatch>> {
+        if let Operation::Watch(watch) = operation
+            && self.stand.compacted > 0
+            && watch.start.at(self.stand) == self.stand.compacted
+        {
+            // Whether it is told of the deletions in that revision depends on how far the compaction has got.
+            return Ok(());
+        }
         let risky = matches!(operation, Operation::Cancel { .. } | Operation::Compact { .. });
         if risky || self.at % SETTLE_EVERY == SETTLE_EVERY - 1 {
             self.settle().await?;
@@ -190,13 +201,22 @@ impl Replay {
         }
         let first = answers[0].1.clone();
         if answers.iter().any(|(_, answer)| !first.same(answer)) || lost(&first) {
-            return Err(Box::new(Mismatch { at: self.at, asked: format!("{ask:?} at {stand:?}"), answers }));
+            let mismatch = Mismatch { at: self.at, asked: format!("{ask:?} at {stand:?}"), answers };
+            if !self.go_on || diverged(&mismatch.answers) {
+                return Err(Box::new(mismatch));
+            }
+            println!("{mismatch}");
         }
         self.tally.answers += 1;
         self.tally.errors += usize::from(matches!(first, Answer::Error { .. }));
         self.stand.current = self.stand.current.max(first.revision().unwrap_or_default());
         Ok(first)
     }
+}
+
+/// Whether the servers do not have the same history any more.
+fn diverged(answers: &[(Kind, Answer)]) -> bool {
+    answers.iter().any(|(_, answer)| answer.revision() != answers[0].1.revision())
 }
 
 /// Whether a server broke a rule or did not answer: wrong even if all do.
