@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::differences;
 use super::operation::{Bytes, Delete, Operation, Put, Stand, Watch};
 use super::peer::{Ask, Peer};
+use super::request;
 use super::server::{Kind, Server};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,7 +106,7 @@ impl Replay {
     async fn operation(&mut self, operation: &Operation) -> Result<(), Box<Mismatch>> {
         if let Operation::Watch(watch) = operation
             && self.stand.compacted > 0
-            && watch.start.at(self.stand) == self.stand.compacted
+            && request::start(watch, self.stand) == self.stand.compacted
         {
             // Whether it is told of the deletions in that revision depends on how far the compaction has got.
             return Ok(());
@@ -120,11 +121,8 @@ impl Replay {
             (Operation::Compact { revision, .. }, Answer::Compact(_)) => self.stand.compacted = revision.at(stand),
             (Operation::Watch(watch), Answer::Watch(answers)) => {
                 let Some(created) = answers.iter().find(|a| a.created && !a.canceled) else { return Ok(()) };
-                let start = watch.start.at(stand);
+                let start = request::start(watch, stand);
                 self.live.insert(created.watch_id, Live { watch: watch.clone(), start });
-                if start < 0 {
-                    return self.end(created.watch_id).await;
-                }
                 // It will be told that its start is gone, at some time: now, for nothing else to depend on when.
                 if start > 0 && start < stand.compacted {
                     self.settle().await?;
@@ -134,12 +132,6 @@ impl Replay {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Ends a watch of which etcd does not say what it will see.
-    async fn end(&mut self, id: i64) -> Result<(), Box<Mismatch>> {
-        self.live.remove(&id);
-        self.ask(Ask::Operation(Operation::Cancel { id })).await.map(drop)
     }
 
     /// Waits until all watches have seen everything, and compares it.

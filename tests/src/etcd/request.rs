@@ -80,12 +80,18 @@ fn compare(of: &Compare, stand: Stand) -> PbCompare {
     }
 }
 
+/// Where a watch starts. Before the beginning is now: of a negative revision etcd says that the watch is created, and
+/// then never anything; ours refuses it.
+pub fn start(of: &Watch, stand: Stand) -> i64 {
+    of.start.at(stand).max(0)
+}
+
 /// The message of a watch.
 pub fn watch(of: &Watch, stand: Stand) -> WatchCreate {
     WatchCreate {
         key: of.key.0.clone(),
         range_end: of.end.0.clone(),
-        start_revision: of.start.at(stand),
+        start_revision: start(of, stand),
         progress_notify: of.progress_notify,
         filters: of.filters.clone(),
         prev_kv: of.prev_kv,
