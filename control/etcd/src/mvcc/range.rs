@@ -29,6 +29,18 @@ impl Window {
             r => Ok(r),
         }
     }
+
+    /// What a transaction asks of a revision inside: unlike a read by itself, below the first one is an error also
+    /// where it is negative, and the first one is −1 while nothing was compacted.
+    pub fn check(&self, revision: i64) -> Result<()> {
+        let first = if self.compacted == 0 { -1 } else { self.compacted };
+        match revision {
+            0 => Ok(()),
+            r if r > self.current => Err(Error::FutureRevision),
+            r if r < first => Err(Error::Compacted),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What the index says to a request: which rows to fetch.

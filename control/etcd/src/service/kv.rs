@@ -103,7 +103,7 @@ struct ReadOnly<'a>(View<'a>);
 
 impl State for ReadOnly<'_> {
     fn check_revision(&self, revision: i64) -> Result<()> {
-        self.0.window.resolve(revision).map(drop)
+        self.0.window.check(revision)
     }
 
     fn range(&mut self, request: &RangeRequest) -> Result<RangeResponse> {

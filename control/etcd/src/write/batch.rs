@@ -262,7 +262,7 @@ impl Operation<'_, '_> {
 
 impl State for Operation<'_, '_> {
     fn check_revision(&self, revision: i64) -> Result<()> {
-        self.window().resolve(revision).map(drop)
+        self.window().check(revision)
     }
 
     fn range(&mut self, request: &RangeRequest) -> Result<RangeResponse> {
