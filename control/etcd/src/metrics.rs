@@ -94,7 +94,7 @@ impl Metrics {
             ("etcd_server_has_leader", "Whether there is a leader", &leads),
             ("etcd_server_is_leader", "Whether this is the leader", &leads),
             ("etcd_server_quota_backend_bytes", "Quota", &self.quota_bytes),
-            ("etcd_server_proposals_committed_total", "Batches of writes made durable", &self.writes),
+            ("etcd_server_proposals_committed_total", "Transactions made durable, and starts", &self.writes),
             ("etcd_debugging_mvcc_keys_total", "Keys", &self.keys),
             ("etcd_debugging_mvcc_watch_stream_total", "Watch streams", &self.watch_streams),
             ("etcd_debugging_mvcc_watcher_total", "Watches", &self.watchers),
@@ -117,7 +117,7 @@ impl Metrics {
         self.db_bytes_in_use.set(signed(store.bytes.load(Ordering::Relaxed)));
         self.revision.set(store.revision());
         self.compacted.set(store.compacted());
-        self.writes.set(signed(store.writes.load(Ordering::Relaxed)));
+        self.writes.set(signed(store.raft_index()));
         self.writable.set(i64::from(store.writable.load(Ordering::Relaxed)));
     }
 }

@@ -62,7 +62,7 @@ fn facts(store: &Store, config: &Config, rows: &ReadRows<'_>) -> Result<Meta> {
     let alarms = [alarm_type::NOSPACE, alarm_type::CORRUPT].into_iter().filter(|kind| bits >> kind & 1 == 1);
     let member_id = identity.member;
     Ok(Meta {
-        consistent_index: number(Fact::Index)?,
+        consistent_index: store.raft_index(),
         term: identity.term,
         scheduled_compact_rev: number(Fact::ScheduledCompact)? as i64,
         finished_compact_rev: number(Fact::FinishedCompact)? as i64,

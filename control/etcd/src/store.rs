@@ -88,7 +88,6 @@ pub struct Loaded {
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     identity: Identity,
-    index: u64,
     alarms: u64,
     bytes: u64,
 }
@@ -105,8 +104,6 @@ pub struct Store {
     /// Events for watchers that keep up.
     pub recent: Recent,
     identity: Identity,
-    /// Counts writes, given out as raft's index.
-    pub writes: AtomicU64,
     /// Bits by type.
     pub alarms: AtomicU64,
     /// Bytes of rows that are not compacted away.
@@ -150,7 +147,6 @@ impl Store {
             published: watch::Sender::new(loaded.revision),
             recent: Recent::default(),
             identity: loaded.facts.identity,
-            writes: AtomicU64::new(loaded.facts.index),
             alarms: AtomicU64::new(loaded.facts.alarms),
             bytes: AtomicU64::new(loaded.facts.bytes),
             writable: AtomicBool::new(true),
@@ -178,6 +174,11 @@ impl Store {
     /// The last compaction, or -1.
     pub fn compacted(&self) -> i64 {
         self.compacted.load(Ordering::Acquire)
+    }
+
+    /// How far a log of raft's would be, if there were one: every start and every transaction counts.
+    pub fn raft_index(&self) -> u64 {
+        self.identity.term + u64::try_from(self.revision()).unwrap_or_default()
     }
 
     /// A header with a revision.
@@ -323,12 +324,7 @@ fn load(db: &Database) -> Result<Loaded> {
     let (compacted, finished) = (revision_of(Fact::ScheduledCompact)?, revision_of(Fact::FinishedCompact)?);
     let mut leases = Leases::load(&txn.open_table(LEASE).map_err(Error::disk)?)?;
     let rows = load_rows(&txn.open_table(KEY).map_err(Error::disk)?, &mut leases)?;
-    let facts = Facts {
-        identity,
-        index: number(Fact::Index, 0)?,
-        alarms: number(Fact::Alarms, 0)?,
-        bytes: rows.bytes,
-    };
+    let facts = Facts { identity, alarms: number(Fact::Alarms, 0)?, bytes: rows.bytes };
     let revision = rows.newest.max(compacted).max(1);
     let age = number(Fact::Clock, 0)?;
     Ok(Loaded { index: rows.index, leases, age, revision, compacted, finished, facts })

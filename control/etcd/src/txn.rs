@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 
 /// What a transaction looks at and changes.
 pub trait State {
-    /// Whether this revision can be asked for (0 and less: the newest).
+    /// Whether this revision can be asked for.
     fn check_revision(&self, revision: i64) -> Result<()>;
     /// Keys now.
     fn range(&mut self, request: &RangeRequest) -> Result<RangeResponse>;

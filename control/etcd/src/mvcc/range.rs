@@ -29,17 +29,15 @@ impl Window {
             r => Ok(r),
         }
     }
+}
 
-    /// What a transaction asks of a revision inside: unlike a read by itself, below the first one is an error also
-    /// where it is negative, and the first one is −1 while nothing was compacted.
-    pub fn check(&self, revision: i64) -> Result<()> {
-        let first = if self.compacted == 0 { -1 } else { self.compacted };
-        match revision {
-            0 => Ok(()),
-            r if r > self.current => Err(Error::FutureRevision),
-            r if r < first => Err(Error::Compacted),
-            _ => Ok(()),
-        }
+/// etcd's check of ranges within a transaction, which knows no negative revisions.
+pub fn check_in_transaction(window: Window, revision: i64) -> Result<()> {
+    match revision {
+        0 => Ok(()),
+        r if r > window.current => Err(Error::FutureRevision),
+        r if r < window.compacted => Err(Error::Compacted),
+        _ => Ok(()),
     }
 }
 
@@ -80,8 +78,7 @@ fn fetched(request: &RangeRequest) -> usize {
 impl Found {
     /// Fetches the rows and makes the answer; its header has the revision alone.
     pub fn answer(self, rows: &impl Rows, request: &RangeRequest) -> Result<RangeResponse> {
-        let fetched: Result<Vec<KeyValue>> = self.revisions.iter().map(|&r| rows::get(rows, r)).collect();
-        let mut kvs = fetched?;
+        let mut kvs = rows::get_all(rows, &self.revisions)?;
         kvs.retain(|kv| wanted(request, kv));
         sort(request, &mut kvs);
         let more = usize::try_from(request.limit).is_ok_and(|limit| limit > 0 && kvs.len() > limit);

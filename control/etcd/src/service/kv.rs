@@ -2,6 +2,7 @@
 
 use super::{Answer, Service};
 use crate::error::{Error, Result};
+use crate::mvcc::range;
 use crate::proto::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
     RangeRequest, RangeResponse, TxnRequest, TxnResponse,
@@ -103,11 +104,11 @@ struct ReadOnly<'a>(View<'a>);
 
 impl State for ReadOnly<'_> {
     fn check_revision(&self, revision: i64) -> Result<()> {
-        self.0.window.check(revision)
+        range::check_in_transaction(self.0.window, revision)
     }
 
     fn range(&mut self, request: &RangeRequest) -> Result<RangeResponse> {
-        let found = crate::mvcc::range::find(&self.0.index, self.0.window, request)?;
+        let found = range::find(&self.0.index, self.0.window, request)?;
         found.answer(self.0.table(), request)
     }
 

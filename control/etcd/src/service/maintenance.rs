@@ -35,16 +35,16 @@ impl PbMaintenanceService for Service {
     async fn status(&self, _: Request<StatusRequest>) -> Answer<StatusResponse> {
         let store = &self.server.store;
         let identity = store.identity();
-        let writes = store.writes.load(Ordering::Relaxed);
+        let index = store.raft_index();
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         Ok(Response::new(StatusResponse {
             header: self.header(),
             version: VERSION.into(),
             db_size: signed(store.disk().size()),
             leader: identity.member,
-            raft_index: writes,
+            raft_index: index,
             raft_term: identity.term,
-            raft_applied_index: writes,
+            raft_applied_index: index,
             errors: self.problems(),
             db_size_in_use: signed(store.bytes.load(Ordering::Relaxed)),
             ..Default::default()

@@ -15,6 +15,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// How much of new room is written over at once: what takes some 10 ms.
+const MOST_ZEROED: u64 = 16 << 20;
+
 /// The file itself.
 #[derive(Clone, Debug)]
 pub struct DataFile {
@@ -36,6 +39,18 @@ impl DataFile {
     /// Whether a sync has failed, so that it is not to be written to until it has been read from the disk again.
     pub fn is_doubted(&self) -> bool {
         self.doubted.load(Ordering::Acquire)
+    }
+
+    /// Makes room one that was written before: else each commit that reaches a new block would also have to sync the
+    /// file's map of blocks.
+    fn write_zeros(&self, mut from: u64, until: u64) -> io::Result<()> {
+        let zeros = vec![0; 256 << 10];
+        while from < until {
+            let some = &zeros[..zeros.len().min((until - from) as usize)];
+            self.file.write_all_at(some, from)?;
+            from += some.len() as u64;
+        }
+        Ok(())
     }
 
     /// Its size on disk, in bytes.
@@ -66,7 +81,7 @@ impl StorageBackend for DataFile {
         if len > old {
             // Room is taken now, so that a full disk is told before anything is written.
             rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), old, len - old)?;
-            return Ok(());
+            return self.write_zeros(old, len.min(old + MOST_ZEROED));
         }
         self.file.set_len(len)
     }

@@ -5,7 +5,6 @@
 //!   format            1                      form of the file; another one is refused
 //!   cluster, member   random, for good       8 bytes, little endian, as all numbers here
 //!   term              counts starts          given out as raft_term
-//!   index             counts writes          given out as raft_index
 //!   scheduled_compact, finished_compact      revisions: between the two rows are still being removed
 //!   clock             ms that leases have lived through (downtime does not count)
 //!   alarms            bits by alarm type
@@ -31,8 +30,6 @@ pub enum Fact {
     Member,
     /// Number of starts.
     Term,
-    /// Number of writes.
-    Index,
     /// The revision up to which history is to go.
     ScheduledCompact,
     /// The revision up to which it is gone.
@@ -50,7 +47,6 @@ impl Fact {
             Fact::Cluster => "cluster",
             Fact::Member => "member",
             Fact::Term => "term",
-            Fact::Index => "index",
             Fact::ScheduledCompact => "scheduled_compact",
             Fact::FinishedCompact => "finished_compact",
             Fact::Clock => "clock",

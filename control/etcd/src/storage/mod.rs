@@ -22,12 +22,14 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Name of the data file in `--data-dir`.
 pub const FILE_NAME: &str = "weft-etcd.redb";
 
 /// What redb may keep of pages in memory; the kernel's page cache holds the rest.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 
 /// Where a database is.
 #[derive(Debug)]
@@ -99,10 +101,15 @@ pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Database, Start
     };
     let io = |source| StartError::File { what: "read", path: path.to_owned(), source };
     let fresh = backend.len().map_err(io)? == 0;
-    let mut db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(failed)?;
+    // After a crash opening reads every page by itself; once is enough.
+    let repaired = Arc::new(AtomicBool::new(false));
+    let noted = repaired.clone();
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_repair_callback(move |_| noted.store(true, Ordering::Relaxed));
+    let mut db = builder.create_with_backend(backend).map_err(failed)?;
     if fresh {
         prepare(&db).map_err(|e| damaged(e.to_string()))?;
-    } else if !db.check_integrity().map_err(failed)? {
+    } else if !repaired.load(Ordering::Relaxed) && !db.check_integrity().map_err(failed)? {
         return Err(damaged("its pages do not add up".into()));
     }
     Ok(db)

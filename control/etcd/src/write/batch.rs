@@ -262,7 +262,7 @@ impl Operation<'_, '_> {
 
 impl State for Operation<'_, '_> {
     fn check_revision(&self, revision: i64) -> Result<()> {
-        self.window().check(revision)
+        range::check_in_transaction(self.window(), revision)
     }
 
     fn range(&mut self, request: &RangeRequest) -> Result<RangeResponse> {

@@ -259,20 +259,21 @@ impl Work {
         }
         let age = batch.now();
         let tick = batch.leases().tick(age);
-        if !batch.changed && tick.is_none_or(|lag| age < self.noted_age + lag) {
+        let due = tick.is_some_and(|lag| age >= self.noted_age + lag);
+        if due {
+            batch.note(Fact::Clock, age)?;
+        } else if !batch.changed {
             return Ok(());
         }
-        batch.note(Fact::Clock, age)?;
-        let writes = self.store.writes.load(Ordering::Relaxed) + 1;
-        batch.note(Fact::Index, writes)?;
         let (revision, compacted) = (batch.revision, batch.compacted);
         let done = batch.end();
         let start = Instant::now();
         txn.commit().map_err(Error::disk)?;
         (self.observe)(start.elapsed());
 
-        self.noted_age = age;
-        self.store.writes.store(writes, Ordering::Relaxed);
+        if due {
+            self.noted_age = age;
+        }
         self.store.bytes.fetch_add(done.grown as u64, Ordering::Relaxed);
         self.removal.drain(..rows.len());
         if ends {
@@ -381,12 +382,11 @@ impl Work {
     /// At the end, so that no lease loses or gains time.
     fn note_age(&mut self) {
         if self.store.writable.load(Ordering::Acquire) {
-            let (age, writes) = (self.clock.now(), self.store.writes.load(Ordering::Relaxed));
+            let age = self.clock.now();
             let noted = self.store.with_db(|db| {
                 let txn = db.begin_write().map_err(Error::disk)?;
                 let mut batch = Batch::of(&self.store, &txn, &mut self.leases, self.clock, self.compacted)?;
                 batch.note(Fact::Clock, age)?;
-                batch.note(Fact::Index, writes)?;
                 drop(batch);
                 txn.commit().map_err(Error::disk)
             });
