@@ -18,7 +18,10 @@ fn keys_are_put_got_and_deleted() {
         assert_eq!(ctl.ok(&["get", "--prefix", "a", "--print-value-only"]), "2\nfrom stdin");
         assert_eq!(ctl.ok(&["get", "", "--from-key", "--keys-only"]), "a\n\na/b\n\nempty");
         assert_eq!(ctl.ok(&["get", "", "--prefix", "--limit", "1"]), "a\n2");
-        assert_eq!(ctl.ok(&["get", "", "--prefix", "--order", "DESCEND", "--sort-by", "CREATE", "--limit", "1"]), "empty");
+        assert_eq!(
+            ctl.ok(&["get", "", "--prefix", "--order", "DESCEND", "--sort-by", "CREATE", "--limit", "1"]),
+            "empty"
+        );
         let counted = Ctl::distro(server).ok(&["get", "a", "b", "--count-only", "-w", "fields"]);
         assert_eq!(counted.lines().last(), Some("\"Count\" : 2"));
         assert_eq!(ctl.ok(&["get", "--consistency", "s", "nothing"]), "");
@@ -42,7 +45,10 @@ fn json_carries_revisions_and_versions() {
         assert!(got["header"]["member_id"].as_u64().is_some_and(|id| id > 0));
         assert!(got["header"]["raft_term"].as_u64().is_some_and(|term| term > 0));
         let kv = &got["kvs"][0];
-        assert_eq!((&kv["create_revision"], &kv["mod_revision"], &kv["version"]), (&2.into(), &3.into(), &2.into()));
+        assert_eq!(
+            (&kv["create_revision"], &kv["mod_revision"], &kv["version"]),
+            (&2.into(), &3.into(), &2.into())
+        );
         assert_eq!((&kv["key"], &kv["value"]), (&"aw==".into(), &"dw==".into()));
     });
 }
@@ -60,7 +66,10 @@ fn transactions_are_read_from_stdin() {
         assert_eq!(ctl.ok(&["get", "k"]), "");
         let twice = "\nput k 1\nput k 2\n\n\n";
         let refused = ctl.run_with(&["txn"], twice);
-        assert!(!refused.status.success() && refused.error.contains("duplicate key given in txn request"), "{refused:?}");
+        assert!(
+            !refused.status.success() && refused.error.contains("duplicate key given in txn request"),
+            "{refused:?}"
+        );
     });
 }
 
@@ -80,7 +89,10 @@ fn leases_are_granted_kept_and_revoked() {
         let rest = ctl.ok(&["lease", "timetolive", "--keys", &id]);
         assert!(rest.starts_with(&format!("lease {id} granted with TTL(100s), remaining(")), "{rest}");
         assert!(rest.ends_with("attached keys([a b])"), "{rest}");
-        assert_eq!(ctl.ok(&["lease", "keep-alive", "--once", &id]), format!("lease {id} keepalived with TTL(100)"));
+        assert_eq!(
+            ctl.ok(&["lease", "keep-alive", "--once", &id]),
+            format!("lease {id} keepalived with TTL(100)")
+        );
         assert_eq!(ctl.ok(&["lease", "list"]), format!("found 1 leases\n{id}"));
         assert!(ctl.fails(&["put", "c", "3", "--lease", "1234"]).contains("requested lease not found"));
         assert_eq!(ctl.ok(&["lease", "revoke", &id]), format!("lease {id} revoked"));
@@ -164,7 +176,10 @@ fn the_endpoint_is_known_and_healthy() {
         ctl.ok(&["put", "k", "v"]);
         let health = ctl.run(&["endpoint", "health"]);
         let told = health.out + &health.error;
-        assert!(told.contains(&format!("{} is healthy: successfully committed proposal", server.url())), "{told}");
+        assert!(
+            told.contains(&format!("{} is healthy: successfully committed proposal", server.url())),
+            "{told}"
+        );
         let status = &ctl.json(&["endpoint", "status"])[0]["Status"];
         assert_eq!(status["header"]["revision"], 2);
         assert!(status["dbSize"].as_u64().is_some_and(|size| size > 0), "{status}");

@@ -7,16 +7,18 @@
 use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use weft_tests::etcd::Kind;
 use weft_tests::etcd::generate::Generator;
 use weft_tests::etcd::operation::{Operation, Sequence};
 use weft_tests::etcd::shorten::{compare, fail};
-use weft_tests::etcd::Kind;
 
 /// Operations of a run where nothing else is said.
 const OPERATIONS: u64 = 10_000;
 
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
 }
 
 #[test]

@@ -36,8 +36,12 @@ fn seen(ctl: &Ctl) -> Vec<Value> {
     }
     assert!(ctl.fails(&["get", "a", "--rev", "8"]).contains("has been compacted"));
     assert!(ctl.fails(&["get", "a", "--rev", "26"]).contains("future revision"));
-    let mut leases: Vec<u64> =
-        ctl.json(&["lease", "list"])["leases"].as_array().unwrap().iter().map(|l| l["id"].as_u64().unwrap()).collect();
+    let mut leases: Vec<u64> = ctl.json(&["lease", "list"])["leases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l["id"].as_u64().unwrap())
+        .collect();
     leases.sort_unstable();
     for id in leases {
         let mut lease = ctl.json(&["lease", "timetolive", "--keys", &format!("{id:x}")]);

@@ -62,10 +62,7 @@ impl Client {
     ///
     /// # Errors
     /// What the server says, or that it cannot be reached.
-    pub async fn stream<Q, A>(
-        &self,
-        method: &'static str,
-    ) -> Answered<(mpsc::Sender<Q>, Incoming<A>)>
+    pub async fn stream<Q, A>(&self, method: &'static str) -> Answered<(mpsc::Sender<Q>, Incoming<A>)>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -110,7 +107,8 @@ impl<A: Message + Default + 'static> Incoming<A> {
     /// How the stream ended.
     pub async fn next_ever(&mut self) -> Answered<A> {
         if let Incoming::Opening(opening) = self {
-            let opened = opening.await.map_err(|e| Status::internal(format!("opening the stream: {e}")))??;
+            let opened =
+                opening.await.map_err(|e| Status::internal(format!("opening the stream: {e}")))??;
             *self = Incoming::Open(opened);
         }
         match self {

@@ -199,7 +199,16 @@ impl Generator {
             self.next_watch += 1;
         }
         let flags = (self.one_in(2), self.one_in(3), self.one_in(3));
-        Operation::Watch(Watch { id, key, end, start, filters, prev_kv: flags.0, fragment: flags.1, progress_notify: flags.2 })
+        Operation::Watch(Watch {
+            id,
+            key,
+            end,
+            start,
+            filters,
+            prev_kv: flags.0,
+            fragment: flags.1,
+            progress_notify: flags.2,
+        })
     }
 
     fn cancel(&mut self) -> Operation {

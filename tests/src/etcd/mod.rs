@@ -7,9 +7,12 @@
 
 pub mod answer;
 pub mod client;
+pub mod contend;
 pub mod ctl;
 pub mod differences;
 pub mod generate;
+pub mod history;
+pub mod linear;
 pub mod operation;
 pub mod peer;
 pub mod replay;

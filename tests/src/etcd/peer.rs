@@ -3,9 +3,9 @@
 use super::answer::Answer;
 use super::client::{Answered, Client};
 use super::operation::{Operation, Stand};
+use super::request;
 use super::server::{Kind, Server};
 use super::watching::Watching;
-use super::request;
 use etcd_client::proto::*;
 use std::collections::BTreeMap;
 

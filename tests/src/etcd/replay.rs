@@ -75,7 +75,8 @@ pub fn replay(servers: &[Server], operations: &[Operation]) -> Result<Tally, Box
         }
         let stand = Stand { current: 1, compacted: 0 };
         let go_on = std::env::var_os("WEFT_ETCD_GO_ON").is_some();
-        let mut replay = Replay { peers, stand, live: BTreeMap::new(), at: 0, go_on, tally: Tally::default() };
+        let mut replay =
+            Replay { peers, stand, live: BTreeMap::new(), at: 0, go_on, tally: Tally::default() };
 
         for (at, operation) in operations.iter().enumerate() {
             replay.at = at;
@@ -118,7 +119,9 @@ impl Replay {
         let stand = self.stand;
         let answer = self.ask(Ask::Operation(operation.clone())).await?;
         match (operation, answer) {
-            (Operation::Compact { revision, .. }, Answer::Compact(_)) => self.stand.compacted = revision.at(stand),
+            (Operation::Compact { revision, .. }, Answer::Compact(_)) => {
+                self.stand.compacted = revision.at(stand)
+            }
             (Operation::Watch(watch), Answer::Watch(answers)) => {
                 let Some(created) = answers.iter().find(|a| a.created && !a.canceled) else { return Ok(()) };
                 let start = request::start(watch, stand);

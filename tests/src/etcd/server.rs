@@ -72,7 +72,10 @@ impl Kind {
         let Ok(names) = std::env::var("WEFT_ETCD_SERVERS") else {
             return vec![Kind::Distro, Kind::Debian, Kind::Weft];
         };
-        names.split(',').map(|name| Kind::of(name).expect("WEFT_ETCD_SERVERS: weft, debian, distro")).collect()
+        names
+            .split(',')
+            .map(|name| Kind::of(name).expect("WEFT_ETCD_SERVERS: weft, debian, distro"))
+            .collect()
     }
 
     fn of(name: &str) -> Option<Kind> {
@@ -122,7 +125,10 @@ impl Server {
     /// # Panics
     /// When there is no free port or no room for a folder.
     pub fn unstarted(kind: Kind, flags: &[&str]) -> Server {
-        let dir = tempfile::Builder::new().prefix("weft-test-etcd-").tempdir_in(room()).expect("a temporary folder");
+        let dir = tempfile::Builder::new()
+            .prefix("weft-test-etcd-")
+            .tempdir_in(room())
+            .expect("a temporary folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         Server { kind, flags, dir, port: free_port(), child: None }
     }
@@ -154,7 +160,9 @@ impl Server {
 
     /// What it has said so far.
     pub fn log(&self) -> String {
-        fs::read(self.dir().join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+        fs::read(self.dir().join("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
     }
 
     /// A connection to it; to be called inside a runtime.
@@ -178,7 +186,12 @@ impl Server {
             if let Some(status) = self.ended() {
                 panic!("{:?} ended with {status}; it said:\n{}", self.kind, tail(&self.log()));
             }
-            assert!(start.elapsed() < STARTS_WITHIN, "{:?} does not serve:\n{}", self.kind, tail(&self.log()));
+            assert!(
+                start.elapsed() < STARTS_WITHIN,
+                "{:?} does not serve:\n{}",
+                self.kind,
+                tail(&self.log())
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -189,7 +202,8 @@ impl Server {
     /// When the program cannot be started.
     pub fn spawn(&mut self) {
         let mut command = self.command();
-        let log = fs::File::options().create(true).append(true).open(self.dir().join("log")).expect("a log file");
+        let log =
+            fs::File::options().create(true).append(true).open(self.dir().join("log")).expect("a log file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         // SAFETY: prctl is async-signal-safe and touches no memory of the parent.
         unsafe {

@@ -82,7 +82,9 @@ mod tests {
         let mut operations = progress(37);
         operations.insert(5, Operation::Leases);
         operations.insert(30, Operation::Leases);
-        let differs = |part: &[Operation]| (part.iter().filter(|o| **o == Operation::Leases).count() == 2).then_some(());
+        let differs = |part: &[Operation]| {
+            (part.iter().filter(|o| **o == Operation::Leases).count() == 2).then_some(())
+        };
         let (short, ()) = shorten(operations, (), differs);
         assert_eq!(short, [Operation::Leases, Operation::Leases]);
     }

@@ -74,7 +74,8 @@ mod tests {
             version: *version,
             ..PbKeyValue::default()
         };
-        let range = PbRangeResponse { kvs: keys.iter().map(kv).collect(), more, ..PbRangeResponse::default() };
+        let range =
+            PbRangeResponse { kvs: keys.iter().map(kv).collect(), more, ..PbRangeResponse::default() };
         let asked = Range { key: Bytes(vec![0]), end: Bytes(vec![0]), target: 1, ..Range::default() };
         in_order(&Ask::Operation(Operation::Range(asked)), Answer::Range(range))
     }

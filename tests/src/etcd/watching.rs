@@ -119,7 +119,9 @@ impl Watches {
     fn file(&mut self, response: PbWatchResponse) -> Answered<Option<PbWatchResponse>> {
         let id = response.watch_id;
         if response.created {
-            if !response.canceled && self.live.insert(id, Watch { fragment: self.fragment, ..Watch::default() }).is_some() {
+            if !response.canceled
+                && self.live.insert(id, Watch { fragment: self.fragment, ..Watch::default() }).is_some()
+            {
                 return Err(Status::data_loss(format!("watch {id} was created twice")));
             }
             return Ok(Some(response));
@@ -223,7 +225,9 @@ mod tests {
         assert!(watches.waiting(&BTreeMap::from([(3, 6)])).is_some());
         assert!(watches.file(response(&[6], false)).unwrap().is_none());
         assert!(watches.waiting(&BTreeMap::from([(3, 6)])).is_none());
-        assert!(matches!(watches.take(), Answer::Several(all) if matches!(&all[..], [Answer::Events(3, e, None)] if e.len() == 4)));
+        assert!(
+            matches!(watches.take(), Answer::Several(all) if matches!(&all[..], [Answer::Events(3, e, None)] if e.len() == 4))
+        );
     }
 
     #[test]
