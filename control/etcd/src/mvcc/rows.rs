@@ -29,42 +29,41 @@ pub fn get(rows: &impl Rows, revision: Revision) -> Result<KeyValue> {
     }
 }
 
-/// Rows passed over rather than looked for: about what one look costs.
-const MOST_PASSED: usize = 8;
+/// Puts that lie closer together than this are walked through, not looked up one by one.
+const CLOSE: i64 = 4;
+
+/// How many of them make a walk worth its beginning.
+const WALK: usize = 4;
 
 /// The rows of many puts, in the order in which they are asked for.
 ///
-/// Keys in a row were often put in a row, so their rows lie close together: from each row one walks on to the next,
-/// and only looks anew where that would be far.
+/// Keys in a row were often put in a row, so that their rows lie close together; those are walked through.
 pub fn get_all(rows: &impl Rows, revisions: &[Revision]) -> Result<Vec<KeyValue>> {
     let mut order: Vec<usize> = (0..revisions.len()).collect();
     order.sort_unstable_by_key(|&at| revisions[at]);
-    let mut found: Vec<Option<KeyValue>> = vec![None; revisions.len()];
-    let mut walk = None;
-    for at in order {
-        let wanted = RowKey::of(revisions[at], false);
-        let mut passed = 0;
-        found[at] = loop {
-            let range = match &mut walk {
-                Some(range) if passed < MOST_PASSED => range,
-                _ => {
-                    passed = 0;
-                    walk.insert(rows.range::<&[u8]>(wanted.bytes()..).map_err(Error::disk)?)
+    let mut found = vec![KeyValue::default(); revisions.len()];
+    for run in order.chunk_by(|&a, &b| revisions[b].main - revisions[a].main <= CLOSE) {
+        if run.len() < WALK {
+            for &at in run {
+                found[at] = get(rows, revisions[at])?;
+            }
+            continue;
+        }
+        let first = RowKey::of(revisions[run[0]], false);
+        let mut walk = rows.range::<&[u8]>(first.bytes()..).map_err(Error::disk)?;
+        for &at in run {
+            let wanted = RowKey::of(revisions[at], false);
+            found[at] = loop {
+                let (key, value) = walk.next().ok_or_else(|| missing(revisions[at]))?.map_err(Error::disk)?;
+                match key.value().cmp(wanted.bytes()) {
+                    Ordering::Less => {}
+                    Ordering::Equal => break decode(value.value(), revisions[at])?,
+                    Ordering::Greater => return Err(missing(revisions[at])),
                 }
             };
-            let Some(row) = range.next() else { break None };
-            let (key, value) = row.map_err(Error::disk)?;
-            match key.value().cmp(wanted.bytes()) {
-                Ordering::Less => passed += 1,
-                Ordering::Equal => break Some(decode(value.value(), revisions[at])?),
-                Ordering::Greater => break None,
-            }
-        };
-        if found[at].is_none() {
-            return Err(missing(revisions[at]));
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(found)
 }
 
 fn missing(revision: Revision) -> Error {
