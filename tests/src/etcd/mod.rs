@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod client;
 pub mod contend;
+pub mod crash;
 pub mod ctl;
 pub mod differences;
 pub mod generate;
