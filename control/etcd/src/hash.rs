@@ -19,7 +19,8 @@ pub fn of_history(view: &View<'_>, revision: i64) -> Result<u32> {
     if revision > window.current {
         return Err(Error::FutureRevision);
     }
-    let until = if revision <= 0 { window.current } else { revision };
+    // A negative one means no history at all, as with etcd.
+    let until = if revision == 0 { window.current } else { revision };
     let kept = view.index.state_at(until);
     let mut hash = crc32c::crc32c(BUCKET);
     for row in view.table().iter().map_err(Error::disk)? {

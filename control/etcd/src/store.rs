@@ -18,8 +18,9 @@ use crate::mvcc::revision::{Revision, RowKey};
 use crate::mvcc::rows::{self, KEY};
 use crate::proto::{RangeRequest, RangeResponse, ResponseHeader};
 use crate::storage::Place;
+use crate::storage::log::{self, Log};
 use crate::storage::meta::{self, FORMAT, Fact, META};
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -32,6 +33,8 @@ pub trait Disk: Debug + Send + Sync {
     fn open(&self) -> Result<Database, StartError>;
     /// The same, with writes kept in memory.
     fn open_held(&self) -> Result<Database, StartError>;
+    /// The log beside it, with room.
+    fn log(&self) -> Box<dyn StorageBackend>;
     /// Name of the data file, for messages.
     fn path(&self) -> &Path;
     /// Its size in bytes.
@@ -45,6 +48,10 @@ impl Disk for Place {
 
     fn open_held(&self) -> Result<Database, StartError> {
         Place::open_held(self)
+    }
+
+    fn log(&self) -> Box<dyn StorageBackend> {
+        Place::log(self)
     }
 
     fn path(&self) -> &Path {
@@ -82,6 +89,8 @@ pub struct Loaded {
     pub compacted: i64,
     /// Compaction whose rows are gone, or -1.
     pub finished: i64,
+    /// The log, to go on with.
+    pub log: Log,
     facts: Facts,
 }
 
@@ -136,9 +145,8 @@ impl Store {
     pub fn open(disk: Box<dyn Disk>) -> Result<(Store, Loaded), StartError> {
         let db = disk.open()?;
         let damaged = |e: Error| StartError::Damaged { path: disk.path().to_owned(), why: e.to_string() };
-        let term = begin_term(&db).map_err(damaged)?;
-        let mut loaded = load(&db).map_err(damaged)?;
-        loaded.facts.identity.term = term;
+        let log = recover(&db, &*disk, true)?;
+        let mut loaded = load(&db, log).map_err(damaged)?;
         let store = Store {
             db: RwLock::new(Some(db)),
             index: RwLock::default(),
@@ -258,7 +266,8 @@ impl Store {
         };
         let damaged =
             |e: Error| StartError::Damaged { path: self.disk.path().to_owned(), why: e.to_string() };
-        let mut loaded = load(&db).map_err(damaged)?;
+        let log = recover(&db, &*self.disk, false)?;
+        let mut loaded = load(&db, log).map_err(damaged)?;
         *slot = Some(db);
         drop(slot);
         *index = std::mem::take(&mut loaded.index);
@@ -291,27 +300,56 @@ impl<'a> View<'a> {
     }
 }
 
-/// Counts the start.
-fn begin_term(db: &Database) -> Result<u64> {
-    let txn = db.begin_write().map_err(Error::disk)?;
-    let term = {
-        let mut table = txn.open_table(META).map_err(Error::disk)?;
+/// Brings into the database what only the log has, and counts the start. After this the log begins anew.
+fn recover(db: &Database, disk: &dyn Disk, starts: bool) -> Result<Log, StartError> {
+    let damaged = |e: Error| StartError::Damaged { path: disk.path().to_owned(), why: e.to_string() };
+    let file = disk.log();
+    let seq = replay(db, &*file, disk.path(), starts).map_err(|e| match e {
+        Recover::Log(error) => error,
+        Recover::Database(error) => damaged(error),
+    })?;
+    Ok(Log::after(file, seq))
+}
+
+enum Recover {
+    Log(StartError),
+    Database(Error),
+}
+
+impl From<Error> for Recover {
+    fn from(error: Error) -> Recover {
+        Recover::Database(error)
+    }
+}
+
+fn replay(db: &Database, log: &dyn StorageBackend, path: &Path, starts: bool) -> Result<u64, Recover> {
+    let mut txn = db.begin_write().map_err(Error::disk)?;
+    let known = {
+        let table = txn.open_table(META).map_err(Error::disk)?;
         match meta::get(&table, Fact::Format)? {
             Some(FORMAT) => {}
-            other => {
-                return Err(Error::Corrupt(format!("its form is {other:?}, this program writes {FORMAT}")));
-            }
+            other => Err(Error::Corrupt(format!("its form is {other:?}, this program writes {FORMAT}")))?,
         }
-        let term = meta::get(&table, Fact::Term)?.unwrap_or(1) + 1;
-        meta::set(&mut table, Fact::Term, term)?;
-        term
+        meta::get(&table, Fact::Seq)?.unwrap_or(0)
     };
+    let found = log::read(log, path, known).map_err(Recover::Log)?;
+    found.batches.iter().try_for_each(|changes| changes.apply(&txn))?;
+    {
+        let mut table = txn.open_table(META).map_err(Error::disk)?;
+        meta::set(&mut table, Fact::Seq, found.seq)?;
+        if starts {
+            let term = meta::get(&table, Fact::Term)?.unwrap_or(1) + 1;
+            meta::set(&mut table, Fact::Term, term)?;
+        }
+    }
+    // So that opening after a crash does not read everything twice.
+    txn.set_quick_repair(true);
     txn.commit().map_err(Error::disk)?;
-    Ok(term)
+    Ok(found.seq)
 }
 
 /// Reads everything.
-fn load(db: &Database) -> Result<Loaded> {
+fn load(db: &Database, log: Log) -> Result<Loaded> {
     let txn = db.begin_read().map_err(Error::disk)?;
     let table = txn.open_table(META).map_err(Error::disk)?;
     let number = |fact, or| meta::get(&table, fact).map(|value| value.unwrap_or(or));
@@ -327,7 +365,7 @@ fn load(db: &Database) -> Result<Loaded> {
     let facts = Facts { identity, alarms: number(Fact::Alarms, 0)?, bytes: rows.bytes };
     let revision = rows.newest.max(compacted).max(1);
     let age = number(Fact::Clock, 0)?;
-    Ok(Loaded { index: rows.index, leases, age, revision, compacted, finished, facts })
+    Ok(Loaded { index: rows.index, leases, age, revision, compacted, finished, log, facts })
 }
 
 struct LoadedRows {

@@ -33,7 +33,9 @@ pub trait State {
 pub fn execute(state: &mut impl State, request: &TxnRequest) -> Result<TxnResponse> {
     let mut path = Vec::new();
     choose(state, request, &mut path)?;
-    check_branch(state, request, &mut path.iter())?;
+    // All puts before all ranges, as etcd does: it decides which error is told.
+    check_branch(state, request, &mut path.iter(), Check::Puts)?;
+    check_branch(state, request, &mut path.iter(), Check::Ranges)?;
     let mut response = run(state, request, &mut path.iter())?;
     response.header = Some(ResponseHeader { revision: state.revision(), ..Default::default() });
     Ok(response)
@@ -130,19 +132,28 @@ fn holds(compare: &Compare, kv: &KeyValue) -> bool {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Puts,
+    Ranges,
+}
+
 /// Refuses what cannot be executed.
 fn check_branch<'a>(
     state: &mut impl State,
     request: &TxnRequest,
     path: &mut impl Iterator<Item = &'a bool>,
+    check: Check,
 ) -> Result<()> {
     let holds = path.next().copied().unwrap_or_default();
     for op in branch(request, holds) {
         match &op.request {
-            Some(TxnOp::RequestRange(range)) => state.check_revision(range.revision)?,
-            Some(TxnOp::RequestPut(put)) => state.check_put(put)?,
-            Some(TxnOp::RequestTxn(inner)) => check_branch(state, inner, path)?,
-            Some(TxnOp::RequestDeleteRange(_)) | None => {}
+            Some(TxnOp::RequestRange(range)) if check == Check::Ranges => {
+                state.check_revision(range.revision)?
+            }
+            Some(TxnOp::RequestPut(put)) if check == Check::Puts => state.check_put(put)?,
+            Some(TxnOp::RequestTxn(inner)) => check_branch(state, inner, path, check)?,
+            _ => {}
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 //!   scheduled_compact, finished_compact      revisions: between the two rows are still being removed
 //!   clock             ms that leases have lived through (downtime does not count)
 //!   alarms            bits by alarm type
+//!   seq               number of the last batch in the last durable commit, see storage::log
 //! ```
 
 use crate::error::{Error, Result};
@@ -38,10 +39,13 @@ pub enum Fact {
     Clock,
     /// Alarms that are on.
     Alarms,
+    /// Number of the last batch that is in the database for good.
+    Seq,
 }
 
 impl Fact {
-    fn name(self) -> &'static str {
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
         match self {
             Fact::Format => "format",
             Fact::Cluster => "cluster",
@@ -51,6 +55,7 @@ impl Fact {
             Fact::FinishedCompact => "finished_compact",
             Fact::Clock => "clock",
             Fact::Alarms => "alarms",
+            Fact::Seq => "seq",
         }
     }
 }

@@ -6,11 +6,14 @@
 //!     table key    revision → row        see mvcc::revision, mvcc::rows
 //!     table lease  id → (ttl, expiry)    see lease
 //!     table meta   name → number         see meta
+//!   weft-etcd.log             0600, locked: batches that the database does not have for good yet, see log
 //! ```
 //!
 //! redb was measured against its peers before it was chosen: docs/architecture/etcd-storage.md.
 
+pub mod change;
 pub mod file;
+pub mod log;
 pub mod meta;
 
 use crate::error::StartError;
@@ -31,11 +34,15 @@ pub const FILE_NAME: &str = "weft-etcd.redb";
 /// What redb may keep of pages in memory; the kernel's page cache holds the rest.
 const CACHE_BYTES: usize = 2 << 20;
 
+/// Name of the log beside it.
+pub const LOG_NAME: &str = "weft-etcd.log";
+
 /// Where a database is.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
     file: DataFile,
+    log: DataFile,
 }
 
 impl Place {
@@ -49,18 +56,28 @@ impl Place {
             return Err(StartError::RealEtcd { path: dir.to_owned() });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at("make", dir))?;
+        let claim_file = |name| {
+            let path = dir.join(name);
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let file = options.open(&path).map_err(at("open", &path))?;
+            let file = DataFile::lock(file).map_err(at("lock", &path))?;
+            file.ok_or(StartError::InUse { path })
+        };
         let path = dir.join(FILE_NAME);
         let fresh = !path.exists();
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(at("open", &path))?;
-        let file = DataFile::lock(file).map_err(at("lock", &path))?;
-        let Some(file) = file else { return Err(StartError::InUse { path }) };
+        let (file, log) = (claim_file(FILE_NAME)?, claim_file(LOG_NAME)?);
+        log::prepare(&log).map_err(at("make room for", &dir.join(LOG_NAME)))?;
         if fresh {
-            // The file's name is durable before anything in it is acknowledged.
+            // The names are durable before anything in the files is acknowledged.
             File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))?;
         }
-        Ok(Place { path, file })
+        Ok(Place { path, file, log })
+    }
+
+    /// The log.
+    pub fn log(&self) -> Box<dyn StorageBackend> {
+        Box::new(self.log.clone())
     }
 
     /// The file.
@@ -75,7 +92,7 @@ impl Place {
 
     /// Opens the database and checks all of it.
     pub fn open(&self) -> Result<Database, StartError> {
-        if self.file.is_doubted() {
+        if self.file.is_doubted() || self.log.is_doubted() {
             let source = std::io::Error::other("a sync of it failed; start again once the disk is mended");
             return Err(StartError::File { what: "write", path: self.path.clone(), source });
         }

@@ -16,6 +16,7 @@ use crate::proto::{
     DeleteRangeRequest, DeleteRangeResponse, Event, KeyValue, PutRequest, PutResponse, RangeRequest,
     RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
 };
+use crate::storage::change::Changes;
 use crate::storage::meta::{self, Fact, META};
 use crate::store::Store;
 use crate::txn::{self, State};
@@ -30,6 +31,8 @@ pub struct Done {
     pub transactions: Vec<Transaction>,
     /// How much the rows have grown, in bytes.
     pub grown: i64,
+    /// All of it, for the log.
+    pub changes: Changes,
 }
 
 /// Tables of a transaction, and what the batch has come to.
@@ -46,8 +49,6 @@ pub struct Batch<'a> {
     pub compacted: i64,
     /// The rest.
     pub done: Done,
-    /// Whether there is anything to commit.
-    pub changed: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -69,12 +70,14 @@ impl<'a> Batch<'a> {
             revision: store.revision(),
             compacted,
             done: Done::default(),
-            changed: false,
         })
     }
 
     /// Puts a key.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse> {
+        if request.lease != 0 {
+            self.living(request.lease)?;
+        }
         self.operation(|op| {
             op.check_put(request)?;
             op.put(request)
@@ -100,7 +103,6 @@ impl<'a> Batch<'a> {
         if !events.is_empty() {
             batch.revision = main;
             batch.done.transactions.push(Transaction::of(main, events));
-            batch.changed = true;
         }
         outcome
     }
@@ -141,8 +143,8 @@ impl<'a> Batch<'a> {
     fn write_lease(&mut self, id: i64, ttl: i64) -> Result<()> {
         let expiry = lease::expiry(self.clock.now(), ttl);
         lease::write(&mut self.leases_on_disk, id, ttl, expiry)?;
+        self.done.changes.put_lease(id, ttl, expiry);
         self.leases.set(id, ttl, expiry);
-        self.changed = true;
         Ok(())
     }
 
@@ -152,8 +154,8 @@ impl<'a> Batch<'a> {
         let keys: Vec<Vec<u8>> = lease.keys.iter().cloned().collect();
         self.operation(|op| keys.iter().try_for_each(|key| op.delete_key(key)))?;
         lease::erase(&mut self.leases_on_disk, id)?;
+        self.done.changes.remove_lease(id);
         self.leases.remove(id);
-        self.changed = true;
         Ok(())
     }
 
@@ -162,6 +164,11 @@ impl<'a> Batch<'a> {
         let expired = self.leases.expired(self.clock.now(), most);
         expired.iter().try_for_each(|id| self.revoke(*id))?;
         Ok(expired.len())
+    }
+
+    /// Whether there is anything to commit.
+    pub fn is_empty(&self) -> bool {
+        self.done.changes.bytes().is_empty()
     }
 
     /// The store under it.
@@ -198,9 +205,9 @@ impl<'a> Batch<'a> {
             let key = RowKey::of(*revision, *deletion);
             if let Some(row) = self.rows.remove(key.bytes()).map_err(Error::disk)? {
                 self.done.grown -= (key.bytes().len() + row.value().len()) as i64;
+                self.done.changes.remove_row(key.bytes());
             }
         }
-        self.changed = true;
         Ok(())
     }
 
@@ -211,7 +218,7 @@ impl<'a> Batch<'a> {
 
     /// Writes a fact down.
     pub fn note(&mut self, fact: Fact, value: u64) -> Result<()> {
-        self.changed = true;
+        self.done.changes.put_fact(fact.name(), value);
         meta::set(&mut self.meta, fact, value)
     }
 }
@@ -245,6 +252,7 @@ impl Operation<'_, '_> {
     fn insert(&mut self, revision: Revision, deletion: bool, kv: KeyValue) -> Result<()> {
         let (key, row) = (RowKey::of(revision, deletion), kv.encode_to_vec());
         self.batch.rows.insert(key.bytes(), &row[..]).map_err(Error::disk)?;
+        self.batch.done.changes.put_row(key.bytes(), &row);
         self.batch.done.grown += (key.bytes().len() + row.len()) as i64;
         self.events.push(rows::event(kv, revision, deletion));
         Ok(())

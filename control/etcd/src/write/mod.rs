@@ -1,9 +1,9 @@
 //! The writer: one thread through which every change goes.
 //!
 //! ```text
-//! requests ─▶ queue ─▶ take all that wait ─▶ apply to index and redb ─▶ one fsync ─▶ publish, answer all
-//!                          ▲                                                │
-//!                          └──── leases that end, rows to remove ◀──────────┘
+//! requests ─▶ queue ─▶ take all that wait ─▶ apply to index and redb ─▶ log, one fsync ─▶ publish, answer all
+//!                          ▲                                                    │
+//!                          └──── leases that end, rows to remove ◀──────────────┘
 //! ```
 //!
 //! Group commit: what arrives during one fsync shares the next. Nothing is answered, shown to readers or sent to
@@ -18,12 +18,14 @@ use crate::error::{Error, Result};
 use crate::lease::{Clock, Leases};
 use crate::mvcc::revision::Revision;
 use crate::proto::{alarm_action, alarm_type};
+use crate::storage::log::Log;
 use crate::storage::meta::Fact;
 use crate::store::{Loaded, Store};
 pub use apply::listed;
 use apply::{apply, bit, refuse, time_left};
 use batch::Batch;
 use job::{Job, Settle, settle};
+use redb::Durability;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,6 +109,7 @@ struct Work {
     removal: VecDeque<(Revision, bool)>,
     removal_waiters: Vec<oneshot::Sender<()>>,
     finished: i64,
+    log: Log,
     quota: u64,
     waiting: Arc<AtomicUsize>,
     observe: Observe,
@@ -139,6 +142,7 @@ impl Work {
             compacted: loaded.compacted,
             finished: loaded.finished,
             leases: loaded.leases,
+            log: loaded.log,
             store,
             removal: VecDeque::new(),
             removal_waiters: Vec::new(),
@@ -227,7 +231,7 @@ impl Work {
             jobs.into_iter().for_each(|job| self.look(job, after));
             return Ok(());
         }
-        let txn = db.begin_write().map_err(Error::disk)?;
+        let mut txn = db.begin_write().map_err(Error::disk)?;
         let mut batch = Batch::of(&self.store, &txn, &mut self.leases, self.clock, self.compacted)?;
         let quota = self.quota;
         let mut fatal = None;
@@ -262,13 +266,26 @@ impl Work {
         let due = tick.is_some_and(|lag| age >= self.noted_age + lag);
         if due {
             batch.note(Fact::Clock, age)?;
-        } else if !batch.changed {
+        } else if batch.is_empty() {
             return Ok(());
         }
         let (revision, compacted) = (batch.revision, batch.compacted);
+        let seq = self.log.next_seq();
+        let logged = self.log.fits(&batch.done.changes);
+        if !logged {
+            batch.note(Fact::Seq, seq)?;
+        }
         let done = batch.end();
         let start = Instant::now();
-        txn.commit().map_err(Error::disk)?;
+        if logged {
+            self.log.append(&done.changes).map_err(|e| Error::disk(redb::Error::Io(e)))?;
+            txn.set_durability(Durability::None).map_err(Error::disk)?;
+            txn.commit().map_err(Error::disk)?;
+        } else {
+            txn.set_quick_repair(true);
+            txn.commit().map_err(Error::disk)?;
+            self.log.restart(seq);
+        }
         (self.observe)(start.elapsed());
 
         if due {
@@ -361,6 +378,7 @@ impl Work {
             Ok(loaded) => {
                 let now = self.clock.now().max(loaded.age);
                 self.leases = loaded.leases;
+                self.log = loaded.log;
                 self.clock = Clock::from(now);
                 self.compacted = loaded.compacted;
                 self.finished = loaded.finished;
@@ -387,6 +405,7 @@ impl Work {
                 let txn = db.begin_write().map_err(Error::disk)?;
                 let mut batch = Batch::of(&self.store, &txn, &mut self.leases, self.clock, self.compacted)?;
                 batch.note(Fact::Clock, age)?;
+                batch.note(Fact::Seq, self.log.next_seq())?;
                 drop(batch);
                 txn.commit().map_err(Error::disk)
             });
