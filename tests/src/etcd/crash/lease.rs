@@ -82,6 +82,9 @@ pub async fn leave(url: String, uptime: Arc<Uptime>, stop: Arc<AtomicBool>) -> V
         let mut there = uptime.up();
         loop {
             if stop.load(Ordering::Relaxed) {
+                // Not gone yet, which must not have been for too long either.
+                let last = between(asked, granted, there, there);
+                gone.push(Gone { at_most: Duration::MAX, ..last });
                 return gone;
             }
             let looked = uptime.up();
