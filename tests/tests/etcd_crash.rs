@@ -161,10 +161,16 @@ fn survives(kind: Kind, kills: u32) {
     let first = run.compacted.load(Ordering::Relaxed) + 1;
     let (acknowledged, unanswered) =
         logs.iter().fold((0, 0), |(a, u), log| (a + log.acknowledged.len(), u + log.unanswered.len()));
-    println!("{acknowledged} writes acknowledged, {unanswered} not answered, revisions {first} to {end} not compacted");
+    println!(
+        "{acknowledged} writes acknowledged, {unanswered} not answered, revisions {first} to {end} not compacted"
+    );
     println!("one lease kept {kept} times, others left: {gone:?}");
 
-    assert_eq!(part(&all, first, end), part(&run.told_afresh(first, end), first, end), "over kills and afresh");
+    assert_eq!(
+        part(&all, first, end),
+        part(&run.told_afresh(first, end), first, end),
+        "over kills and afresh"
+    );
     for (n, (log, history)) in (0..WRITERS).zip(logs.iter().zip(&watched)) {
         let prefix = prefix(n);
         assert_eq!(*history, below(&all, &prefix), "the watch of {prefix} and that of everything");
@@ -183,6 +189,7 @@ fn survives(kind: Kind, kills: u32) {
 #[test]
 fn nothing_acknowledged_is_lost_when_it_is_killed() {
     let kills = std::env::var("WEFT_ETCD_KILLS").map_or(KILLS, |number| number.parse().unwrap());
-    let kinds = if std::env::var_os("WEFT_ETCD_SERVERS").is_some() { Kind::wanted() } else { vec![Kind::Weft] };
+    let kinds =
+        if std::env::var_os("WEFT_ETCD_SERVERS").is_some() { Kind::wanted() } else { vec![Kind::Weft] };
     kinds.into_iter().for_each(|kind| survives(kind, kills));
 }

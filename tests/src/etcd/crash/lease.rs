@@ -103,10 +103,7 @@ pub async fn leave(url: String, uptime: Arc<Uptime>, stop: Arc<AtomicBool>) -> V
 
 /// It was granted after `asked` and before `granted`, was still there at `there` and not any more at `now`.
 fn between(asked: Up, granted: Up, there: Up, now: Up) -> Gone {
-    Gone {
-        at_most: now.most.saturating_sub(asked.most),
-        at_least: there.least.saturating_sub(granted.least),
-    }
+    Gone { at_most: now.most.saturating_sub(asked.most), at_least: there.least.saturating_sub(granted.least) }
 }
 
 /// What is wrong with the time of a lease, if anything.
@@ -126,10 +123,8 @@ mod tests {
     #[test]
     fn early_and_late_are_refused() {
         let of = |at_least, at_most| {
-            let gone = Gone {
-                at_least: Duration::from_millis(at_least),
-                at_most: Duration::from_millis(at_most),
-            };
+            let gone =
+                Gone { at_least: Duration::from_millis(at_least), at_most: Duration::from_millis(at_most) };
             untimely(&gone).is_some()
         };
         assert!(of(2000, 2900));
