@@ -15,11 +15,13 @@ use crate::mvcc::index::{Index, Last};
 use crate::mvcc::range::{self, Window};
 use crate::mvcc::recent::Recent;
 use crate::mvcc::revision::{Revision, RowKey};
-use crate::mvcc::rows::{self, KEY};
+use crate::mvcc::rows::{self, KEY, Outline};
 use crate::proto::{RangeRequest, RangeResponse, ResponseHeader};
 use crate::storage::Place;
 use crate::storage::log::{self, Log};
 use crate::storage::meta::{self, FORMAT, Fact, META};
+use prost::Message;
+use prost::bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
 use std::fmt::Debug;
 use std::path::Path;
@@ -294,6 +296,23 @@ impl<'a> View<'a> {
         found.answer(&self.rows.table, request)
     }
 
+    /// Answers a range with bytes, if it asks for nothing but rows in the order of their keys.
+    pub fn encoded_range(
+        self,
+        request: &RangeRequest,
+        header: impl Fn(i64) -> ResponseHeader,
+    ) -> Result<Bytes> {
+        if !range::is_plain(request) {
+            let mut response = self.range(request)?;
+            response.header = response.header.map(|h| header(h.revision));
+            return Ok(response.encode_to_vec().into());
+        }
+        let found = range::find(&self.index, self.window, request)?;
+        drop(self.index);
+        let header = header(found.current());
+        found.encoded(&self.rows.table, request, header)
+    }
+
     /// Its rows.
     pub fn table(&self) -> &ReadOnlyTable<&'static [u8], &'static [u8]> {
         &self.rows.table
@@ -381,29 +400,23 @@ fn load_rows(table: &ReadOnlyTable<&'static [u8], &'static [u8]>, leases: &mut L
         let Some((revision, deletion)) = RowKey::read(key.value()) else {
             return Err(Error::Corrupt(format!("a row has the key {:02x?}", key.value())));
         };
-        let kv = rows::decode(value.value(), revision)?;
+        let row = rows::outline(value.value(), revision)?;
         loaded.newest = loaded.newest.max(revision.main);
         loaded.bytes += (key.value().len() + value.value().len()) as u64;
-        enter(&mut loaded.index, leases, revision, deletion, &kv);
+        enter(&mut loaded.index, leases, revision, deletion, row);
     }
     Ok(loaded)
 }
 
-fn enter(
-    index: &mut Index,
-    leases: &mut Leases,
-    revision: Revision,
-    deletion: bool,
-    kv: &crate::proto::KeyValue,
-) {
-    let before = index.last(&kv.key).map_or(0, |last| last.lease);
+fn enter(index: &mut Index, leases: &mut Leases, revision: Revision, deletion: bool, row: Outline<'_>) {
+    let before = index.last(row.key).map_or(0, |last| last.lease);
     if deletion {
-        index.delete(&kv.key, revision);
-        leases.move_key(&kv.key, before, 0);
+        index.delete(row.key, revision);
+        leases.move_key(row.key, before, 0);
     } else {
-        let last = Last { created: kv.create_revision, version: kv.version, lease: kv.lease };
-        index.put(&kv.key, revision, last);
-        leases.move_key(&kv.key, before, kv.lease);
+        let last = Last { created: row.created, version: row.version, lease: row.lease };
+        index.put(row.key, revision, last, None);
+        leases.move_key(row.key, before, row.lease);
     }
 }
 

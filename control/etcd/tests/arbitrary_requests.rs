@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod damage;
+mod panics;
 mod soup;
 mod wire;
 
 use proptest::prelude::*;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Once};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use weft_etcd::{Etcd, StartError};
@@ -17,26 +18,10 @@ use wire::{METHODS, assert_alive, open, send};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Panics of any thread: one that a task or the writer swallows is one all the same.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-fn count_panics() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-            usual(panic);
-        }));
-    });
-}
-
 /// Sends all to one server, and looks whether it lives.
 fn survives(requests: &[(&str, Vec<u8>)]) {
-    count_panics();
-    let before = PANICS.load(Ordering::SeqCst);
     let folder = tempfile::tempdir().unwrap();
-    RUNTIME.block_on(async {
+    let life = async {
         let etcd = open(folder.path()).unwrap();
         for (method, body) in requests {
             send(&etcd, method, body.clone()).await;
@@ -47,8 +32,8 @@ fn survives(requests: &[(&str, Vec<u8>)]) {
         let again = opened_again(folder.path()).await;
         assert_alive(&again).await;
         again.stop().await;
-    });
-    assert_eq!(PANICS.load(Ordering::SeqCst), before, "a thread panicked, see above");
+    };
+    panics::none_during(|| RUNTIME.block_on(life));
 }
 
 /// Answers that are still being written hold the store a moment longer than its end.

@@ -123,27 +123,34 @@ impl Row {
 }
 
 /// All rows.
-pub struct Report(Vec<Row>);
+pub struct Report {
+    rows: Vec<Row>,
+    /// The machine's load when it began, as the kernel tells it: what else ran.
+    load: String,
+}
 
 impl Report {
     /// Prints the table's head.
     pub fn begin() -> Report {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned();
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        println!("{cores} cores, load when it began: {load}");
         println!(
             "{:<40} {:>12} {:>9} {:>22} {:>12} {:<7} {:>14} {:>24}",
             "medians", "weft", "etcd", "ratio (spread)", "target", "", "p99 ms", "CPU ms / 1,000 (ratio)"
         );
-        Report(Vec::new())
+        Report { rows: Vec::new(), load }
     }
 
     /// Adds a row and prints it.
     pub fn push(&mut self, row: Row) {
         println!("{}", row.line());
-        self.0.push(row);
+        self.rows.push(row);
     }
 
     /// For programs.
     pub fn json(&self) -> Value {
-        json!({"rows": self.0.iter().map(Row::json).collect::<Vec<_>>()})
+        json!({"load": self.load, "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>()})
     }
 }
 

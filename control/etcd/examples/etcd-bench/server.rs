@@ -48,6 +48,8 @@ pub struct Server {
     process: Child,
     folder: PathBuf,
     ports: [u16; 2],
+    /// By us.
+    ended: bool,
     /// From the start of the process to its first answer.
     pub start: Duration,
 }
@@ -65,7 +67,8 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let began = Instant::now();
         let process = command.spawn()?;
-        let mut server = Server { process, folder: folder.to_owned(), ports, start: Duration::ZERO };
+        let (folder, start) = (folder.to_owned(), Duration::ZERO);
+        let mut server = Server { process, folder, ports, ended: false, start };
         server.answer(began + TIMEOUT).await?;
         server.start = began.elapsed();
         Ok(server)
@@ -99,6 +102,7 @@ impl Server {
     pub async fn restarted(mut self, program: &Program) -> Outcome<Server> {
         kill_process(Pid::from_child(&self.process), Signal::TERM)?;
         self.process.wait()?;
+        self.ended = true;
         Server::start_on(program, &self.folder, self.ports).await
     }
 
@@ -106,6 +110,7 @@ impl Server {
     pub async fn killed_and_restarted(mut self, program: &Program) -> Outcome<Server> {
         self.process.kill()?;
         self.process.wait()?;
+        self.ended = true;
         Server::start_on(program, &self.folder, self.ports).await
     }
 
@@ -143,6 +148,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A bench that fails says no more than that nobody answers.
+        if let Ok(Some(status)) = self.process.try_wait()
+            && !self.ended
+        {
+            eprintln!("{} had ended by itself: {status}", self.folder.display());
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -30,11 +30,11 @@ pub async fn measure(
     }
     report.push(empty);
     let mut servers = both(programs, &folder.join("filled")).await?;
-    memory("memory, empty", &servers, report)?;
+    memory("memory, empty", Target::None, &servers, report)?;
     for server in &servers {
         fill(server).await?;
     }
-    memory("memory, 10,000 keys of 1 KB", &servers, report)?;
+    memory("memory, 10,000 keys of 1 KB", MEMORY, &servers, report)?;
     let mut clean = Row::new("start, 10,000 keys, after a clean stop", "ms", START);
     let mut killed = Row::new("start, 10,000 keys, after kill -9", "ms", START);
     for _ in 0..options.rounds {
@@ -48,7 +48,7 @@ pub async fn measure(
     }
     report.push(clean);
     report.push(killed);
-    memory("memory, 10,000 keys, started again", &servers, report)
+    memory("memory, 10,000 keys, started again", MEMORY, &servers, report)
 }
 
 fn milliseconds(server: &Server) -> f64 {
@@ -65,11 +65,11 @@ async fn fill(server: &Server) -> Outcome<()> {
     Ok(())
 }
 
-fn memory(name: &str, servers: &Pair<Server>, report: &mut Report) -> Outcome<()> {
+fn memory(name: &str, target: Target, servers: &Pair<Server>, report: &mut Report) -> Outcome<()> {
     let [ours, theirs] = servers;
     let [[our_rss, our_pss], [their_rss, their_pss]] = [ours.memory()?, theirs.memory()?];
     for (kind, pair) in [("VmRSS", [our_rss, their_rss]), ("Pss", [our_pss, their_pss])] {
-        let mut row = Row::new(&format!("{name}: {kind}"), "MB", MEMORY);
+        let mut row = Row::new(&format!("{name}: {kind}"), "MB", target);
         row.push(pair);
         report.push(row);
     }

@@ -5,15 +5,17 @@
 //! ```
 //!
 //! A key at revision R is its last change at or before R, unless that is a deletion. etcd keeps "generations" for the
-//! same; a flat list with marks says as much. Values stay on disk. Some 100 bytes and the key for each key, 16 bytes
-//! for each change that compaction has not removed.
+//! same; a flat list with marks says as much. Some 100 bytes and the key for each key, 24 bytes for each change that
+//! compaction has not removed. Values stay on disk, but for the rows that were put last ([`HOT_BYTES`] of them): what
+//! was just written is what is read.
 //!
 //! Changes are entered before they are on disk. Readers ask at a revision that is published only when it is durable,
 //! and never see such ones; if the disk refuses them, the index is made anew from what it holds.
 
 use super::revision::Revision;
 use crate::keys::KeyRange;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// One change of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +37,27 @@ pub struct Last {
     pub lease: i64,
 }
 
+/// Bytes of rows that are kept at hand.
+const HOT_BYTES: usize = 1 << 20;
+
+/// A row as it is on disk.
+pub type Row = Arc<[u8]>;
+
+/// A key that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Where its row is.
+    pub revision: Revision,
+    /// The row, if it is at hand.
+    pub row: Option<Row>,
+}
+
 #[derive(Debug)]
 struct History {
     changes: Vec<Change>,
     last: Last,
+    /// The row of the last change.
+    row: Option<Row>,
 }
 
 impl History {
@@ -46,6 +65,12 @@ impl History {
         let until = self.changes.partition_point(|c| c.revision.main <= main);
         let change = self.changes[..until].last()?;
         (!change.deletion).then_some(change.revision)
+    }
+
+    fn hit(&self, main: i64) -> Option<Hit> {
+        let revision = self.at(main)?;
+        let is_last = self.changes.last().is_some_and(|change| change.revision == revision);
+        Some(Hit { revision, row: self.row.clone().filter(|_| is_last) })
     }
 
     fn lives(&self) -> bool {
@@ -58,6 +83,9 @@ impl History {
 pub struct Index {
     keys: BTreeMap<Box<[u8]>, History>,
     live: usize,
+    /// Keys with a row at hand, the oldest first; some may have lost it since.
+    hot: VecDeque<Box<[u8]>>,
+    hot_bytes: usize,
 }
 
 impl Index {
@@ -66,9 +94,9 @@ impl Index {
         self.live
     }
 
-    /// The revision of a key as of a transaction.
-    pub fn get(&self, key: &[u8], at: i64) -> Option<Revision> {
-        self.keys.get(key)?.at(at)
+    /// A key as of a transaction.
+    pub fn get(&self, key: &[u8], at: i64) -> Option<Hit> {
+        self.keys.get(key)?.hit(at)
     }
 
     /// What a put on this key builds upon: `None` if it is not there now.
@@ -77,14 +105,14 @@ impl Index {
     }
 
     /// Keys in a range as of a transaction, in order: at most `limit` of them (0: all), and how many there are.
-    pub fn range(&self, range: &KeyRange, at: i64, limit: usize) -> (Vec<Revision>, usize) {
+    pub fn range(&self, range: &KeyRange, at: i64, limit: usize) -> (Vec<Hit>, usize) {
         let mut found = Vec::new();
         let mut total = 0;
-        self.each(range, at, |_, revision| {
-            total += 1;
+        self.each(range, at, |_, history| {
             if limit == 0 || found.len() < limit {
-                found.push(revision);
+                found.extend(history.hit(at));
             }
+            total += 1;
         });
         (found, total)
     }
@@ -103,39 +131,37 @@ impl Index {
         found
     }
 
-    fn each(&self, range: &KeyRange, at: i64, mut visit: impl FnMut(&[u8], Revision)) {
+    fn each(&self, range: &KeyRange, at: i64, mut visit: impl FnMut(&[u8], &History)) {
+        let there = |history: &&History| history.at(at).is_some();
         match range {
             KeyRange::One(key) => {
-                if let Some(revision) = self.get(key, at) {
-                    visit(key, revision);
+                if let Some(history) = self.keys.get(&key[..]).filter(there) {
+                    visit(key, history);
                 }
             }
             _ if range.is_empty() => {}
             _ => {
-                for (key, history) in self.keys.range::<[u8], _>(range.bounds()) {
-                    if let Some(revision) = history.at(at) {
-                        visit(key, revision);
-                    }
-                }
+                let keys = self.keys.range::<[u8], _>(range.bounds());
+                keys.filter(|(_, history)| there(history)).for_each(|(key, history)| visit(key, history));
             }
         }
     }
 
     /// Enters a put.
-    pub fn put(&mut self, key: &[u8], revision: Revision, last: Last) {
-        self.enter(key, Change { revision, deletion: false }, last);
+    pub fn put(&mut self, key: &[u8], revision: Revision, last: Last, row: Option<Row>) {
+        self.enter(key, Change { revision, deletion: false }, last, row);
     }
 
     /// Enters a deletion.
     pub fn delete(&mut self, key: &[u8], revision: Revision) {
-        self.enter(key, Change { revision, deletion: true }, Last::default());
+        self.enter(key, Change { revision, deletion: true }, Last::default(), None);
     }
 
-    fn enter(&mut self, key: &[u8], change: Change, last: Last) {
+    fn enter(&mut self, key: &[u8], change: Change, last: Last, row: Option<Row>) {
         let history = match self.keys.get_mut(key) {
             Some(history) => history,
             None => {
-                let empty = History { changes: Vec::with_capacity(1), last: Last::default() };
+                let empty = History { changes: Vec::with_capacity(1), last: Last::default(), row: None };
                 self.keys.entry(key.into()).or_insert(empty)
             }
         };
@@ -143,6 +169,19 @@ impl Index {
         history.changes.push(change);
         history.last = last;
         self.live += usize::from(history.lives());
+        let length = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.len());
+        self.hot_bytes = self.hot_bytes + length(&row) - length(&history.row);
+        let newly_hot = row.is_some() && history.row.is_none();
+        history.row = row;
+        if newly_hot {
+            self.hot.push_back(key.into());
+        }
+        while self.hot_bytes > HOT_BYTES
+            && let Some(oldest) = self.hot.pop_front()
+        {
+            let row = self.keys.get_mut(&oldest).and_then(|history| history.row.take());
+            self.hot_bytes -= length(&row);
+        }
     }
 
     /// Forgets what nobody can ask for after a compaction at `at`, and names the rows that go.
@@ -188,10 +227,10 @@ mod tests {
     /// etcd's own example: put 1, put 2, delete 3, put 4, delete 5.
     fn example() -> Index {
         let mut index = Index::default();
-        index.put(b"foo", revision(1), last(1, 1));
-        index.put(b"foo", revision(2), last(1, 2));
+        index.put(b"foo", revision(1), last(1, 1), None);
+        index.put(b"foo", revision(2), last(1, 2), None);
         index.delete(b"foo", revision(3));
-        index.put(b"foo", revision(4), last(4, 1));
+        index.put(b"foo", revision(4), last(4, 1), None);
         index.delete(b"foo", revision(5));
         index
     }
@@ -199,7 +238,7 @@ mod tests {
     #[test]
     fn a_key_is_its_last_change_unless_that_is_a_deletion() {
         let index = example();
-        let at: Vec<_> = (0..7).map(|at| index.get(b"foo", at).map(|r| r.main)).collect();
+        let at: Vec<_> = (0..7).map(|at| index.get(b"foo", at).map(|hit| hit.revision.main)).collect();
         assert_eq!(at, [None, Some(1), Some(2), None, Some(4), None, None]);
         assert_eq!(index.live(), 0);
         assert_eq!(index.last(b"foo"), None);
@@ -221,11 +260,32 @@ mod tests {
     fn ranges_count_all_and_give_some() {
         let mut index = Index::default();
         for (at, key) in [b"a", b"b", b"c"].into_iter().enumerate() {
-            index.put(key, revision(2 + at as i64), last(2 + at as i64, 1));
+            index.put(key, revision(2 + at as i64), last(2 + at as i64, 1), None);
         }
         let all = KeyRange::of(b"\0", b"\0");
-        assert_eq!(index.range(&all, 9, 2), (vec![revision(2), revision(3)], 3));
-        assert_eq!(index.count(&all, 3), 2);
+        let (some, total) = index.range(&all, 9, 2);
+        assert_eq!(some.iter().map(|hit| hit.revision).collect::<Vec<_>>(), [revision(2), revision(3)]);
+        assert_eq!((total, index.count(&all, 3)), (3, 2));
         assert_eq!(index.range(&KeyRange::of(b"c", b"a"), 9, 0), (vec![], 0));
+    }
+
+    #[test]
+    fn the_last_rows_are_at_hand_up_to_a_bound() {
+        let mut index = Index::default();
+        let row = |byte: u8| -> Row { vec![byte; HOT_BYTES / 2].into() };
+        index.put(b"a", revision(2), last(2, 1), Some(row(1)));
+        index.put(b"b", revision(3), last(3, 1), Some(row(2)));
+        index.put(b"a", revision(4), last(2, 2), Some(row(3)));
+        let at_hand =
+            |index: &Index, key: &[u8], at| index.get(key, at).and_then(|hit| hit.row).map(|row| row[0]);
+        assert_eq!(
+            (at_hand(&index, b"a", 9), at_hand(&index, b"a", 2), at_hand(&index, b"b", 9)),
+            (Some(3), None, Some(2))
+        );
+        index.put(b"c", revision(5), last(5, 1), Some(row(4)));
+        assert_eq!((at_hand(&index, b"a", 9), at_hand(&index, b"c", 9)), (None, Some(4)));
+        index.delete(b"b", revision(6));
+        index.delete(b"c", revision(6));
+        assert_eq!(index.hot_bytes, 0);
     }
 }

@@ -2,13 +2,19 @@
 //!
 //! Source: `executeRange` in `server/etcdserver/txn/txn.go` and `rangeKeys` in `server/storage/mvcc/kvstore_txn.go`.
 
-use super::index::Index;
+use super::index::{Hit, Index};
 use super::revision::Revision;
 use super::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::keys::KeyRange;
 use crate::proto::{KeyValue, RangeRequest, RangeResponse, ResponseHeader, sort_order, sort_target};
+use prost::Message;
+use prost::bytes::{Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint};
 use std::cmp::Ordering;
+
+/// Tag of `RangeResponse.kvs`.
+const KVS: u32 = 2;
 
 /// The revisions between which one may ask.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +50,7 @@ pub fn check_in_transaction(window: Window, revision: i64) -> Result<()> {
 /// What the index says to a request: which rows to fetch.
 #[derive(Debug)]
 pub struct Found {
-    revisions: Vec<Revision>,
+    hits: Vec<Hit>,
     total: usize,
     current: i64,
 }
@@ -53,22 +59,18 @@ pub struct Found {
 pub fn find(index: &Index, window: Window, request: &RangeRequest) -> Result<Found> {
     let at = window.resolve(request.revision)?;
     let range = KeyRange::of(&request.key, &request.range_end);
-    let (revisions, total) = if request.count_only {
+    let (hits, total) = if request.count_only {
         (Vec::new(), index.count(&range, at))
     } else {
         index.range(&range, at, fetched(request))
     };
-    Ok(Found { revisions, total, current: window.current })
+    Ok(Found { hits, total, current: window.current })
 }
 
 /// How many keys to fetch (0: all): one more than the limit tells whether there are more; filters and sorting need
 /// all of them.
 fn fetched(request: &RangeRequest) -> usize {
-    let all = request.sort_order != sort_order::NONE
-        || request.min_mod_revision != 0
-        || request.max_mod_revision != 0
-        || request.min_create_revision != 0
-        || request.max_create_revision != 0;
+    let all = request.sort_order != sort_order::NONE || !any_revision(request);
     match usize::try_from(request.limit) {
         Ok(limit) if limit > 0 && !all => limit + 1,
         _ => 0,
@@ -76,9 +78,37 @@ fn fetched(request: &RangeRequest) -> usize {
 }
 
 impl Found {
+    /// Fetches the rows and makes the answer to a plain request, as bytes: rows are stored as they are sent.
+    pub fn encoded(self, rows: &impl Rows, request: &RangeRequest, header: ResponseHeader) -> Result<Bytes> {
+        let mut fetched = rows::get_all(rows, self.hits)?;
+        let more = usize::try_from(request.limit).is_ok_and(|limit| limit > 0 && fetched.len() > limit);
+        if more {
+            fetched.truncate(request.limit as usize);
+        }
+        // The rest of the message, which may come last as well.
+        let rest = RangeResponse { header: Some(header), kvs: Vec::new(), more, count: self.total as i64 };
+        let bytes: usize = fetched.iter().map(|row| row.len() + 6).sum();
+        let mut encoded = BytesMut::with_capacity(bytes + rest.encoded_len());
+        for row in fetched {
+            encode_key(KVS, WireType::LengthDelimited, &mut encoded);
+            encode_varint(row.len() as u64, &mut encoded);
+            encoded.extend_from_slice(&row);
+        }
+        rest.encode_raw(&mut encoded);
+        Ok(encoded.freeze())
+    }
+
+    /// The newest revision when it was asked.
+    pub fn current(&self) -> i64 {
+        self.current
+    }
+
     /// Fetches the rows and makes the answer; its header has the revision alone.
     pub fn answer(self, rows: &impl Rows, request: &RangeRequest) -> Result<RangeResponse> {
-        let mut kvs = rows::get_all(rows, &self.revisions)?;
+        let revisions: Vec<Revision> = self.hits.iter().map(|hit| hit.revision).collect();
+        let fetched = rows::get_all(rows, self.hits)?;
+        let decoded = fetched.iter().zip(revisions).map(|(row, revision)| rows::decode(row, revision));
+        let mut kvs = decoded.collect::<Result<Vec<KeyValue>>>()?;
         kvs.retain(|kv| wanted(request, kv));
         sort(request, &mut kvs);
         let more = usize::try_from(request.limit).is_ok_and(|limit| limit > 0 && kvs.len() > limit);
@@ -91,6 +121,19 @@ impl Found {
         let header = Some(ResponseHeader { revision: self.current, ..Default::default() });
         Ok(RangeResponse { header, kvs, more, count: self.total as i64 })
     }
+}
+
+/// Whether rows can be told as they are, in the order of their keys.
+pub fn is_plain(request: &RangeRequest) -> bool {
+    let by_key = request.sort_target == 0 && request.sort_order != sort_order::DESCEND;
+    by_key && !request.keys_only && any_revision(request)
+}
+
+fn any_revision(request: &RangeRequest) -> bool {
+    request.min_mod_revision == 0
+        && request.max_mod_revision == 0
+        && request.min_create_revision == 0
+        && request.max_create_revision == 0
 }
 
 fn wanted(request: &RangeRequest, kv: &KeyValue) -> bool {

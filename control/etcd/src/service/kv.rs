@@ -12,6 +12,7 @@ use crate::txn::{self, State};
 use crate::write::job::Job;
 use etcd_client::proto::{PbKvService, PbRangeStreamResponse};
 use prost::Message;
+use prost::bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 /// Ranges that may be larger are read on a thread that may block.
@@ -22,16 +23,9 @@ impl PbKvService for Service {
     type RangeStreamStream = tokio_stream::Empty<Result<PbRangeStreamResponse, Status>>;
 
     async fn range(&self, request: Request<RangeRequest>) -> Answer<RangeResponse> {
-        let request = request.into_inner();
-        txn::check_range(&request)?;
-        self.server.metrics.ranges.inc();
-        let limited = (1..=SMALL_RANGE).contains(&request.limit);
-        let small = request.range_end.is_empty() || request.count_only || limited;
-        let mut response = match small {
-            true => self.server.store.view()?.range(&request)?,
-            false => self.blocking(move |view| view.range(&request)).await?,
-        };
-        self.fill(&mut response.header);
+        // Calls by path come to service::range instead; this one is for who holds the service itself.
+        let bytes = self.encoded_range(request.into_inner()).await?;
+        let response = RangeResponse::decode(bytes).map_err(|e| Status::internal(e.to_string()))?;
         Ok(Response::new(response))
     }
 
@@ -86,6 +80,20 @@ impl Service {
     fn check_size(&self, request: &impl Message) -> Result<()> {
         let most = self.server.config.max_request_bytes;
         if request.encoded_len() > most { Err(Error::RequestTooLarge) } else { Ok(()) }
+    }
+
+    /// Answers a range with the bytes of its message.
+    pub(super) async fn encoded_range(&self, request: RangeRequest) -> Result<Bytes> {
+        txn::check_range(&request)?;
+        self.server.metrics.ranges.inc();
+        let limited = (1..=SMALL_RANGE).contains(&request.limit);
+        let small = request.range_end.is_empty() || request.count_only || limited;
+        let store = self.server.store.clone();
+        let header = move |revision| store.header(revision);
+        match small {
+            true => self.server.store.view()?.encoded_range(&request, header),
+            false => self.blocking(move |view| view.encoded_range(&request, header)).await,
+        }
     }
 
     /// Looks at the store where waiting for the disk holds up nobody.

@@ -5,6 +5,7 @@ mod cluster;
 mod kv;
 mod lease;
 mod maintenance;
+mod range;
 mod watch;
 
 pub use maintenance::VERSION;
@@ -12,9 +13,12 @@ pub use maintenance::VERSION;
 use crate::proto::ResponseHeader;
 use crate::server::Server;
 use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
+use http::Request;
 use std::sync::Arc;
 use tonic::Status;
+use tonic::body::Body;
 use tonic::service::Routes;
+use tower::service_fn;
 
 /// One implementation of all of them.
 #[derive(Clone, Debug)]
@@ -29,13 +33,16 @@ type Answer<T> = Result<tonic::Response<T>, Status>;
 pub fn routes(server: &Arc<Server>) -> Routes {
     let service = Service { server: server.clone() };
     let bytes = server.config.most_message_bytes();
-    Routes::new(PbKvServer::new(service.clone()).max_decoding_message_size(bytes))
+    let mut routes = Routes::new(PbKvServer::new(service.clone()).max_decoding_message_size(bytes))
         .add_service(PbWatchServer::new(service.clone()).max_decoding_message_size(bytes))
         .add_service(PbLeaseServer::new(service.clone()).max_decoding_message_size(bytes))
         .add_service(PbMaintenanceServer::new(service.clone()).max_decoding_message_size(bytes))
         .add_service(PbClusterServer::new(service.clone()).max_decoding_message_size(bytes))
-        .add_service(auth::Auth::of(service))
-        .prepare()
+        .add_service(auth::Auth::of(service.clone()));
+    let ranges = service_fn(move |request: Request<_>| range::call(service.clone(), request.map(Body::new)));
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.route_service(range::PATH, ranges);
+    routes.prepare()
 }
 
 impl Service {

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const FILE_NAME: &str = "weft-etcd.redb";
 
 /// What redb may keep of pages in memory; the kernel's page cache holds the rest.
-const CACHE_BYTES: usize = 2 << 20;
+const CACHE_BYTES: usize = 1 << 20;
 
 /// Name of the log beside it.
 pub const LOG_NAME: &str = "weft-etcd.log";

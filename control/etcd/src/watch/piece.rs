@@ -40,6 +40,6 @@ pub fn previous(view: &View<'_>, event: &Event) -> Result<Option<KeyValue>> {
     if creates || before < view.window.compacted {
         return Ok(None);
     }
-    let revision = view.index.get(&kv.key, before);
-    revision.map(|revision| rows::get(view.table(), revision)).transpose()
+    let hit = view.index.get(&kv.key, before);
+    hit.map(|hit| rows::get(view.table(), &hit)).transpose()
 }

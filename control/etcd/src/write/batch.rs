@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::keys::KeyRange;
 use crate::lease::{self, Clock, Leases};
-use crate::mvcc::index::{Index, Last};
+use crate::mvcc::index::{Index, Last, Row};
 use crate::mvcc::range::{self, Window};
 use crate::mvcc::recent::Transaction;
 use crate::mvcc::revision::{Revision, RowKey};
@@ -245,17 +245,17 @@ impl Operation<'_, '_> {
     }
 
     fn stored(&self, key: &[u8]) -> Result<Option<KeyValue>> {
-        let revision = self.index.get(key, self.current());
-        revision.map(|r| rows::get(&self.batch.rows, r)).transpose()
+        let hit = self.index.get(key, self.current());
+        hit.map(|hit| rows::get(&self.batch.rows, &hit)).transpose()
     }
 
-    fn insert(&mut self, revision: Revision, deletion: bool, kv: KeyValue) -> Result<()> {
+    fn insert(&mut self, revision: Revision, deletion: bool, kv: KeyValue) -> Result<Row> {
         let (key, row) = (RowKey::of(revision, deletion), kv.encode_to_vec());
         self.batch.rows.insert(key.bytes(), &row[..]).map_err(Error::disk)?;
         self.batch.done.changes.put_row(key.bytes(), &row);
         self.batch.done.grown += (key.bytes().len() + row.len()) as i64;
         self.events.push(rows::event(kv, revision, deletion));
-        Ok(())
+        Ok(row.into())
     }
 
     fn delete_key(&mut self, key: &[u8]) -> Result<()> {
@@ -311,8 +311,8 @@ impl State for Operation<'_, '_> {
             version: state.version,
             lease: state.lease,
         };
-        self.insert(revision, false, kv)?;
-        self.index.put(&request.key, revision, state);
+        let row = self.insert(revision, false, kv)?;
+        self.index.put(&request.key, revision, state, Some(row));
         self.batch.leases.move_key(&request.key, before, state.lease);
         let header = Some(ResponseHeader { revision: self.main, ..Default::default() });
         Ok(PutResponse { header, prev_kv: prev_kv.filter(|_| request.prev_kv) })
