@@ -37,12 +37,16 @@ fn a_request_that_is_too_large_is_refused() {
             let client = server.client();
             assert!(client.put(put("fits", 1_500_000)).await.is_ok());
             let refused = client.put(put("too large", 1_600_000)).await.unwrap_err();
-            assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "etcdserver: request is too large"));
+            assert_eq!(
+                (refused.code(), refused.message()),
+                (Code::InvalidArgument, "etcdserver: request is too large")
+            );
             let refused = client.put(put("much too large", 4_000_000)).await.unwrap_err();
             // Refused below the service: by Go's gRPC with one code, by tonic with another.
             let code = if kind == Kind::Weft { Code::OutOfRange } else { Code::ResourceExhausted };
             assert_eq!(refused.code(), code, "{refused}");
-            let found = client.range(PbRangeRequest { key: vec![0], range_end: vec![0], ..Default::default() }).await;
+            let found =
+                client.range(PbRangeRequest { key: vec![0], range_end: vec![0], ..Default::default() }).await;
             assert_eq!(found.unwrap().count, 1);
         });
     }

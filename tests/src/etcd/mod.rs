@@ -11,6 +11,7 @@ pub mod contend;
 pub mod crash;
 pub mod ctl;
 pub mod differences;
+pub mod disk;
 pub mod generate;
 pub mod history;
 pub mod linear;
