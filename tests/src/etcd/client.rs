@@ -86,7 +86,7 @@ pub enum Incoming<A> {
     /// The server has not answered yet.
     Opening(tokio::task::JoinHandle<Answered<Streaming<A>>>),
     /// It has.
-    Open(Streaming<A>),
+    Open(Box<Streaming<A>>),
 }
 
 impl<A: Message + Default + 'static> Incoming<A> {
@@ -109,7 +109,7 @@ impl<A: Message + Default + 'static> Incoming<A> {
         if let Incoming::Opening(opening) = self {
             let opened =
                 opening.await.map_err(|e| Status::internal(format!("opening the stream: {e}")))??;
-            *self = Incoming::Open(opened);
+            *self = Incoming::Open(Box::new(opened));
         }
         match self {
             Incoming::Open(stream) => match stream.message().await? {
