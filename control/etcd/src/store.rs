@@ -342,7 +342,7 @@ impl From<Error> for Recover {
 }
 
 fn replay(db: &Database, log: &dyn StorageBackend, path: &Path, starts: bool) -> Result<u64, Recover> {
-    let mut txn = db.begin_write().map_err(Error::disk)?;
+    let txn = db.begin_write().map_err(Error::disk)?;
     let known = {
         let table = txn.open_table(META).map_err(Error::disk)?;
         match meta::get(&table, Fact::Format)? {
@@ -361,8 +361,6 @@ fn replay(db: &Database, log: &dyn StorageBackend, path: &Path, starts: bool) ->
             meta::set(&mut table, Fact::Term, term)?;
         }
     }
-    // So that opening after a crash does not read everything twice.
-    txn.set_quick_repair(true);
     txn.commit().map_err(Error::disk)?;
     Ok(found.seq)
 }

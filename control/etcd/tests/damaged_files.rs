@@ -134,7 +134,6 @@ fn any_file_is_refused_by_name_or_served() {
 
 /// The same for a file that was closed: its pages redb believes when it opens it.
 #[test]
-#[ignore = "redb 4.4 panics on a page of the wrong kind before it has checked any; storage::open has to make it check"]
 fn a_closed_file_is_refused_by_name_or_served() {
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(damage in page_damage())| survives(&damage.done_to(FILES.closed.clone())));

@@ -2,10 +2,11 @@
 //!
 //! A commit of the database writes some seven pages all over the file and syncs them; an append writes one piece and
 //! syncs that, in half the time. So a batch is durable once it is here. In the database it is committed without a
-//! sync, and a later durable commit takes all of them along; then the log begins anew.
+//! sync, and a later durable commit takes all of them along; then the log begins anew. If that commit's pages are ever
+//! found damaged, redb goes back to the one before, and the log tells that something is missing.
 //!
 //! ```text
-//! weft-etcd.log, CAPACITY bytes, written over with zeros when it is made
+//! weft-etcd.log, CAPACITY bytes, written over with zeros when it is made (a huge batch makes it longer)
 //! ┌───────┬────────┬─────┬────────┬────────────────────────────┬─────────
 //! │ magic │ length │ seq │ crc32c │ changes ...         (pad 8)│ next ...      all numbers little endian
 //! └───────┴────────┴─────┴────────┴────────────────────────────┴─────────
@@ -119,21 +120,20 @@ impl Log {
         Log { file, at: 0, seq }
     }
 
-    /// The number of the next batch.
-    pub fn next_seq(&self) -> u64 {
-        self.seq + 1
+    /// The number of the last batch.
+    pub fn seq(&self) -> u64 {
+        self.seq
     }
 
-    /// Whether a batch still fits. One that does not has to go into the database at once.
-    pub fn fits(&self, changes: &Changes) -> bool {
-        let length = (HEADER + changes.bytes().len()).next_multiple_of(ALIGN);
-        self.at + length as u64 <= CAPACITY
+    /// Whether it is time that the database takes what is in it.
+    pub fn is_full(&self) -> bool {
+        self.at >= CAPACITY / 2
     }
 
-    /// Appends a batch that fits, and syncs it.
+    /// Appends a batch, and syncs it.
     pub fn append(&mut self, changes: &Changes) -> io::Result<()> {
         let changes = changes.bytes();
-        let seq = self.next_seq();
+        let seq = self.seq + 1;
         let mut record = Vec::with_capacity((HEADER + changes.len()).next_multiple_of(ALIGN));
         record.extend(MAGIC.to_le_bytes());
         record.extend(u32::try_from(changes.len()).map_err(io::Error::other)?.to_le_bytes());
@@ -142,6 +142,10 @@ impl Log {
         record.extend([0; 4]);
         record.extend(changes);
         record.resize(record.len().next_multiple_of(ALIGN), 0);
+        let end = self.at + record.len() as u64;
+        if end > CAPACITY && end > self.file.len()? {
+            self.file.set_len(end)?;
+        }
         self.file.write(self.at, &record)?;
         self.file.sync_data()?;
         self.at += record.len() as u64;
@@ -149,10 +153,9 @@ impl Log {
         Ok(())
     }
 
-    /// After the database took everything, with this batch as the last: begins anew.
-    pub fn restart(&mut self, seq: u64) {
+    /// After the database took everything: begins anew.
+    pub fn restart(&mut self) {
         self.at = 0;
-        self.seq = seq;
     }
 }
 
@@ -242,10 +245,27 @@ mod tests {
         let file = empty();
         let mut log = Log::after(Box::new(file.clone()), 0);
         let large = batch(&vec![7; CAPACITY as usize / 2]);
-        assert!(log.fits(&large));
+        assert!(!log.is_full());
         log.append(&large).unwrap();
-        assert!(!log.fits(&large));
-        log.restart(9);
-        assert!(log.fits(&large) && log.next_seq() == 10);
+        assert!(log.is_full());
+        log.restart();
+        assert!(!log.is_full() && log.seq() == 1);
+    }
+
+    #[test]
+    fn a_huge_batch_makes_it_longer() {
+        let file = empty();
+        append(&file, 0, &[&vec![7; 2 * CAPACITY as usize]]);
+        append(&file, 1, &[b"small"]);
+        assert_eq!(found(&file, 1).unwrap(), (1, 2));
+    }
+
+    #[test]
+    fn a_database_that_went_back_is_found_out() {
+        let file = empty();
+        append(&file, 0, &[b"one", b"two"]);
+        append(&file, 2, &[b"three"]);
+        let told = found(&file, 0).unwrap_err().to_string();
+        assert!(told.contains("batch 1 of the log"), "{told}");
     }
 }

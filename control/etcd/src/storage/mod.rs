@@ -12,6 +12,7 @@
 //! redb was measured against its peers before it was chosen: docs/architecture/etcd-storage.md.
 
 pub mod change;
+mod distrust;
 pub mod file;
 pub mod log;
 pub mod meta;
@@ -19,14 +20,14 @@ pub mod meta;
 use crate::error::StartError;
 use crate::lease::LEASE;
 use crate::mvcc::rows::KEY;
+use distrust::Distrusted;
 use file::{DataFile, Held};
 use meta::{FORMAT, Fact, META};
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Name of the data file in `--data-dir`.
 pub const FILE_NAME: &str = "weft-etcd.redb";
@@ -118,16 +119,11 @@ pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Database, Start
     };
     let io = |source| StartError::File { what: "read", path: path.to_owned(), source };
     let fresh = backend.len().map_err(io)? == 0;
-    // After a crash opening reads every page by itself; once is enough.
-    let repaired = Arc::new(AtomicBool::new(false));
-    let noted = repaired.clone();
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES).set_repair_callback(move |_| noted.store(true, Ordering::Relaxed));
-    let mut db = builder.create_with_backend(backend).map_err(failed)?;
+    let (backend, believed) = Distrusted::of(backend);
+    let db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(failed)?;
+    believed.store(true, Ordering::Relaxed);
     if fresh {
         prepare(&db).map_err(|e| damaged(e.to_string()))?;
-    } else if !repaired.load(Ordering::Relaxed) && !db.check_integrity().map_err(failed)? {
-        return Err(damaged("its pages do not add up".into()));
     }
     Ok(db)
 }

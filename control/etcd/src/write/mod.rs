@@ -19,7 +19,7 @@ use crate::lease::{Clock, Leases};
 use crate::mvcc::revision::Revision;
 use crate::proto::{alarm_action, alarm_type};
 use crate::storage::log::Log;
-use crate::storage::meta::Fact;
+use crate::storage::meta::{self, Fact, META};
 use crate::store::{Loaded, Store};
 pub use apply::listed;
 use apply::{apply, bit, refuse, time_left};
@@ -223,7 +223,8 @@ impl Work {
             drop(answer.send(done));
         }
         self.stopping.append(&mut after.stop);
-        applied
+        applied?;
+        if self.log.is_full() { store.with_db(|db| self.checkpoint(db)) } else { Ok(()) }
     }
 
     fn commit(&mut self, db: &redb::Database, jobs: Vec<Job>, after: &mut After) -> Result<()> {
@@ -262,35 +263,20 @@ impl Work {
             batch.note(Fact::Alarms, alarms)?;
         }
         let age = batch.now();
-        let tick = batch.leases().tick(age);
-        let due = tick.is_some_and(|lag| age >= self.noted_age + lag);
-        if due {
-            batch.note(Fact::Clock, age)?;
-        } else if batch.is_empty() {
+        let due = batch.leases().tick(age).is_some_and(|lag| age >= self.noted_age + lag);
+        if batch.is_empty() && !due {
             return Ok(());
         }
+        batch.note(Fact::Clock, age)?;
         let (revision, compacted) = (batch.revision, batch.compacted);
-        let seq = self.log.next_seq();
-        let logged = self.log.fits(&batch.done.changes);
-        if !logged {
-            batch.note(Fact::Seq, seq)?;
-        }
         let done = batch.end();
         let start = Instant::now();
-        if logged {
-            self.log.append(&done.changes).map_err(|e| Error::disk(redb::Error::Io(e)))?;
-            txn.set_durability(Durability::None).map_err(Error::disk)?;
-            txn.commit().map_err(Error::disk)?;
-        } else {
-            txn.set_quick_repair(true);
-            txn.commit().map_err(Error::disk)?;
-            self.log.restart(seq);
-        }
+        self.log.append(&done.changes).map_err(|e| Error::disk(redb::Error::Io(e)))?;
+        txn.set_durability(Durability::None).map_err(Error::disk)?;
+        txn.commit().map_err(Error::disk)?;
         (self.observe)(start.elapsed());
 
-        if due {
-            self.noted_age = age;
-        }
+        self.noted_age = age;
         self.store.bytes.fetch_add(done.grown as u64, Ordering::Relaxed);
         self.removal.drain(..rows.len());
         if ends {
@@ -397,19 +383,24 @@ impl Work {
         }
     }
 
+    /// The database takes for good what so far only the log has.
+    fn checkpoint(&mut self, db: &redb::Database) -> Result<()> {
+        let txn = db.begin_write().map_err(Error::disk)?;
+        {
+            let mut table = txn.open_table(META).map_err(Error::disk)?;
+            meta::set(&mut table, Fact::Seq, self.log.seq())?;
+            meta::set(&mut table, Fact::Clock, self.clock.now())?;
+        }
+        txn.commit().map_err(Error::disk)?;
+        self.log.restart();
+        Ok(())
+    }
+
     /// At the end, so that no lease loses or gains time.
     fn note_age(&mut self) {
         if self.store.writable.load(Ordering::Acquire) {
-            let age = self.clock.now();
-            let noted = self.store.with_db(|db| {
-                let txn = db.begin_write().map_err(Error::disk)?;
-                let mut batch = Batch::of(&self.store, &txn, &mut self.leases, self.clock, self.compacted)?;
-                batch.note(Fact::Clock, age)?;
-                batch.note(Fact::Seq, self.log.next_seq())?;
-                drop(batch);
-                txn.commit().map_err(Error::disk)
-            });
-            if let Err(error) = noted {
+            let store = self.store.clone();
+            if let Err(error) = store.with_db(|db| self.checkpoint(db)) {
                 tracing::warn!(%error, "leases may live a little longer after the next start");
             }
         }
