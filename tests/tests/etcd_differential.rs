@@ -7,10 +7,11 @@
 use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use weft_tests::etcd::Kind;
 use weft_tests::etcd::generate::Generator;
 use weft_tests::etcd::operation::{Operation, Sequence};
+use weft_tests::etcd::replay::replay;
 use weft_tests::etcd::shorten::{compare, fail};
+use weft_tests::etcd::{Ctl, Kind, Server};
 
 /// Operations of a run where nothing else is said.
 const OPERATIONS: u64 = 10_000;
@@ -49,4 +50,14 @@ fn kept_sequences_are_answered_alike() {
         }
     }
     assert!(kept > 0, "no sequences are kept");
+}
+
+/// The comparison itself must be able to fail: one of two equal servers gets a write more.
+#[test]
+fn a_server_that_differs_is_found() {
+    let servers = [Kind::Debian, Kind::Debian].map(|kind| Server::start(kind, &[]));
+    let operations: Vec<Operation> = Generator::seeded(1).take(20).collect();
+    Ctl::debian(&servers[1]).ok(&["put", "one", "more"]);
+    let mismatch = replay(&servers, &operations).unwrap_err();
+    assert!(mismatch.to_string().contains("! Debian"), "{mismatch}");
 }

@@ -191,7 +191,7 @@ impl Replay {
         let mut answers = Vec::new();
         for task in asked.collect::<Vec<_>>() {
             let (peer, answer) = task.await.expect("a peer answers or fails");
-            answers.push((peer.kind(), differences::as_newest(peer.kind(), &ask, answer)));
+            answers.push((peer.kind(), differences::levelled(&ask, answer)));
             self.peers.push(peer);
         }
         let first = answers[0].1.clone();
