@@ -4,7 +4,9 @@
 //! other process sees it, and it goes with the thread. So a test must start its server from the same thread.
 
 use super::server::Server;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
+};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::fs;
 use std::path::PathBuf;
@@ -55,5 +57,14 @@ impl Disk {
     pub fn read_only(&self, is: bool) {
         let flags = if is { MountFlags::RDONLY } else { MountFlags::empty() };
         mount_remount(&self.at, flags, c"").expect("nobody writes there");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The server may still use it; a folder that something is mounted on could not be removed.
+        if let Err(e) = unmount(&self.at, UnmountFlags::DETACH) {
+            eprintln!("{} stays mounted: {e}", self.at.display());
+        }
     }
 }
