@@ -2,20 +2,14 @@
 //!
 //! A flag of etcd's that is not here (peers, proxies, discovery) is refused by name, never accepted and ignored.
 
-use std::{
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::{ArgAction, Args, ValueEnum};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
-use weft_etcd::{AutoCompaction, Config, Etcd, TlsFiles};
+use weft_etcd::{AutoCompaction, Config, Etcd};
 
+use crate::listen_urls::{self, Listener};
 use crate::{logs, systemd};
 
 /// The exit code for data that are damaged, in use, or somebody else's: restarting does not help.
@@ -124,15 +118,7 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let etcd = Etcd::open(config, &mut registry)?;
-    let registry = Arc::new(registry);
-    for (address, tls) in listeners {
-        let secured = tls.is_some();
-        let address = weft_etcd::listen(&etcd, address, tls, registry.clone()).await?;
-        if !secured && !address.ip().is_loopback() {
-            tracing::warn!(%address, "serving in the clear beyond this machine; use an https URL with --cert-file");
-        }
-        tracing::info!(%address, "serving clients");
-    }
+    listen_urls::listen(&etcd, listeners, registry).await?;
     systemd::ready();
     tokio::select! {
         _ = terminate.recv() => {}
@@ -164,42 +150,13 @@ impl Flags {
         })
     }
 
-    /// Addresses, and TLS where the URL says so.
-    fn listeners(&self) -> anyhow::Result<Vec<(SocketAddr, Option<TlsFiles>)>> {
+    fn listeners(&self) -> anyhow::Result<Vec<Listener>> {
         anyhow::ensure!(
             !self.client_cert_auth || self.trusted_ca_file.is_some(),
             "--client-cert-auth needs --trusted-ca-file: whose certificates are to be taken?"
         );
-        let tls = match (&self.cert_file, &self.key_file) {
-            (Some(cert), Some(key)) => Some(TlsFiles {
-                cert: cert.clone(),
-                key: key.clone(),
-                client_ca: self.trusted_ca_file.clone(),
-            }),
-            _ => None,
-        };
-        let mut listeners = Vec::new();
-        for url in &self.listen_client_urls {
-            let (tls, rest) = match url.split_once("://") {
-                Some(("http", rest)) => (None, rest),
-                Some(("https", rest)) => {
-                    let tls = tls.clone();
-                    (Some(tls.with_context(|| format!("{url} needs --cert-file and --key-file"))?), rest)
-                }
-                _ => anyhow::bail!("--listen-client-urls: {url}: begins with neither http:// nor https://"),
-            };
-            let addresses = rest.trim_end_matches('/').to_socket_addrs();
-            let addresses =
-                addresses.with_context(|| format!("--listen-client-urls: {url}: needs HOST:PORT"))?;
-            listeners.extend(addresses.map(|address| (address, tls.clone())));
-        }
-        let secured = listeners.iter().any(|(_, tls)| tls.is_some());
-        let files = tls.is_some() || self.trusted_ca_file.is_some();
-        anyhow::ensure!(
-            secured || !files,
-            "certificates are given, but no URL of --listen-client-urls begins with https://"
-        );
-        Ok(listeners)
+        let files = (self.cert_file.as_ref(), self.key_file.as_ref(), self.trusted_ca_file.as_ref());
+        listen_urls::listeners("--listen-client-urls", &self.listen_client_urls, files)
     }
 }
 

@@ -15,7 +15,7 @@ use flannel_vxlan::{Health, Metrics, Options};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{etcd::EtcdFlags, health, logs, systemd};
+use crate::{embedded::EmbeddedFlags, etcd::EtcdFlags, health, logs, systemd};
 
 /// The exit code when another machine is this node, or the lease is not ours: restarting does not help.
 const EXIT_CONFLICT: u8 = 3;
@@ -27,6 +27,8 @@ const EXIT_CONFIG: u8 = 4;
 pub struct Flags {
     #[command(flatten)]
     etcd: EtcdFlags,
+    #[command(flatten)]
+    embedded: EmbeddedFlags,
     /// Interface (name or address) for the overlay; may be given several times, the first that fits.
     #[arg(long, env = "FLANNELD_IFACE", action = ArgAction::Append, value_delimiter = ',')]
     iface: Vec<String>,
@@ -105,8 +107,21 @@ async fn run(flags: &Flags) -> anyhow::Result<Result<(), flannel_vxlan::Error>> 
         }
         tracing::info!("stopping; the overlay stays as it is");
     };
-    let client = flags.etcd.client().await?;
-    Ok(flannel_vxlan::run(options(flags)?, client, metrics, state, systemd::ready, shutdown).await)
+    let embedded = flags.embedded.start(&flags.etcd.etcd_prefix).await?;
+    let client = match &embedded {
+        Some((_, client)) => client.clone(),
+        None => flags.etcd.client().await?,
+    };
+    let mut options = options(flags)?;
+    if embedded.is_some() {
+        // The state is here, so it says nothing about the way to other nodes.
+        options.endpoints.clear();
+    }
+    let done = flannel_vxlan::run(options, client, metrics, state, systemd::ready, shutdown).await;
+    if let Some((etcd, _)) = embedded {
+        etcd.stop().await;
+    }
+    Ok(done)
 }
 
 fn options(flags: &Flags) -> anyhow::Result<Options> {

@@ -3,11 +3,13 @@
 //! Components are libraries with one entrance each; this crate alone reads flags, builds clients and
 //! TLS, sets up logs, and owns the one health-and-metrics listener that every daemon uses.
 
+mod embedded;
 mod etcd;
 mod etcd_server;
 mod flags;
 mod flannel;
 mod health;
+mod listen_urls;
 mod logs;
 mod systemd;
 
