@@ -2,8 +2,9 @@
 //!
 //! Every test puts up a lab of its own under its own name with the `weft` that was built, looks at it from outside
 //! with the tools that a person would use, and takes it down even when it panics. A test that lacks root or a
-//! program fails and names the command that provides it.
+//! program fails and names the command that provides it. Tests of the embedded etcd put up servers instead of labs.
 
+pub mod etcd;
 mod lab;
 mod machine;
 mod stream;

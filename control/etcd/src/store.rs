@@ -17,9 +17,9 @@ use crate::mvcc::recent::Recent;
 use crate::mvcc::revision::{Revision, RowKey};
 use crate::mvcc::rows::{self, KEY, Outline};
 use crate::proto::{RangeRequest, RangeResponse, ResponseHeader};
-use crate::storage::Place;
 use crate::storage::log::{self, Log};
 use crate::storage::meta::{self, FORMAT, Fact, META};
+use crate::storage::{Opened, Place};
 use prost::Message;
 use prost::bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
@@ -32,9 +32,9 @@ use tokio::sync::watch;
 /// Where the data are. Tests put a disk here that forgets what was not synced, or refuses writes.
 pub trait Disk: Debug + Send + Sync {
     /// Opens the database and checks it.
-    fn open(&self) -> Result<Database, StartError>;
+    fn open(&self) -> Result<Opened, StartError>;
     /// The same, with writes kept in memory.
-    fn open_held(&self) -> Result<Database, StartError>;
+    fn open_held(&self) -> Result<Opened, StartError>;
     /// The log beside it, with room.
     fn log(&self) -> Box<dyn StorageBackend>;
     /// Name of the data file, for messages.
@@ -44,11 +44,11 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 impl Disk for Place {
-    fn open(&self) -> Result<Database, StartError> {
+    fn open(&self) -> Result<Opened, StartError> {
         Place::open(self)
     }
 
-    fn open_held(&self) -> Result<Database, StartError> {
+    fn open_held(&self) -> Result<Opened, StartError> {
         Place::open_held(self)
     }
 
@@ -145,12 +145,12 @@ pub struct ReadRows<'a> {
 impl Store {
     /// Opens what is on a disk. Also gives what the writer goes on with.
     pub fn open(disk: Box<dyn Disk>) -> Result<(Store, Loaded), StartError> {
-        let db = disk.open()?;
+        let opened = disk.open()?;
         let damaged = |e: Error| StartError::Damaged { path: disk.path().to_owned(), why: e.to_string() };
-        let log = recover(&db, &*disk, true)?;
-        let mut loaded = load(&db, log).map_err(damaged)?;
+        let log = recover(opened.db(), &*disk, true)?;
+        let mut loaded = load(opened.db(), log).map_err(damaged)?;
         let store = Store {
-            db: RwLock::new(Some(db)),
+            db: RwLock::new(Some(opened.loaded())),
             index: RwLock::default(),
             revision: AtomicI64::new(loaded.revision),
             compacted: AtomicI64::new(loaded.compacted),
@@ -262,15 +262,15 @@ impl Store {
         let opened =
             if writes { self.disk.open() } else { Err(StartError::Config("not to be written".into())) };
         let writable = opened.is_ok();
-        let db = match opened {
-            Ok(db) => db,
+        let opened = match opened {
+            Ok(opened) => opened,
             Err(_) => self.disk.open_held()?,
         };
         let damaged =
             |e: Error| StartError::Damaged { path: self.disk.path().to_owned(), why: e.to_string() };
-        let log = recover(&db, &*self.disk, false)?;
-        let mut loaded = load(&db, log).map_err(damaged)?;
-        *slot = Some(db);
+        let log = recover(opened.db(), &*self.disk, false)?;
+        let mut loaded = load(opened.db(), log).map_err(damaged)?;
+        *slot = Some(opened.loaded());
         drop(slot);
         *index = std::mem::take(&mut loaded.index);
         self.writable.store(writable, Ordering::Release);

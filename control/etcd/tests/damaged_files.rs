@@ -1,5 +1,5 @@
-//! Whatever has happened to the data file, opening it gives an error that names the file, or a store that
-//! works: what a disk or a careless hand does to a file must not become a crash without a word.
+//! Whatever has happened to the data file or its log, opening gives an error that names the file, or a store
+//! that works: what a disk or a careless hand does to a file must not become a crash without a word.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -13,21 +13,34 @@ use std::path::Path;
 use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 use weft_etcd::StartError;
-use weft_etcd::storage::FILE_NAME;
+use weft_etcd::storage::{FILE_NAME, LOG_NAME};
 use wire::{assert_alive, framed, open, send};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// A file with history, deletions, leases and a large value: as it is while the server runs, which a kill
-/// leaves behind, and as it is once the server has ended.
+/// The data file and the log.
+#[derive(Clone)]
 struct Files {
-    killed: Vec<u8>,
-    closed: Vec<u8>,
+    data: Vec<u8>,
+    log: Vec<u8>,
 }
 
-static FILES: LazyLock<Files> = LazyLock::new(|| {
+impl Files {
+    fn read(folder: &Path) -> Files {
+        let read = |name| std::fs::read(folder.join(name)).unwrap();
+        Files { data: read(FILE_NAME), log: read(LOG_NAME) }
+    }
+
+    fn write(&self, folder: &Path) {
+        std::fs::write(folder.join(FILE_NAME), &self.data).unwrap();
+        std::fs::write(folder.join(LOG_NAME), &self.log).unwrap();
+    }
+}
+
+/// Files with history, deletions, leases and a large value: as they are while the server runs, which a kill
+/// leaves behind, and as they are once it has ended.
+static KILLED_AND_CLOSED: LazyLock<[Files; 2]> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join(FILE_NAME);
     RUNTIME.block_on(async {
         let etcd = open(folder.path()).unwrap();
         let mut client = etcd.client().await.unwrap();
@@ -38,23 +51,23 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
         client.delete("001", None).await.unwrap();
         client.lease_grant(1_000, None).await.unwrap();
         client.compact(50, None).await.unwrap();
-        let killed = std::fs::read(&file).unwrap();
+        client.put("last", "in the log", None).await.unwrap();
+        let killed = Files::read(folder.path());
         drop(client);
         etcd.stop().await;
         drop(etcd);
-        Files { killed, closed: std::fs::read(&file).unwrap() }
+        [killed, Files::read(folder.path())]
     })
 });
 
-/// Opens a file with these bytes and works with it; or an error says which file it is.
-fn survives(bytes: &[u8]) {
+/// Opens files and works with them; or an error says which file it is.
+fn survives(files: &Files) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join(FILE_NAME);
-    std::fs::write(&file, bytes).unwrap();
-    panics::none_during(|| RUNTIME.block_on(opened(folder.path(), &file)));
+    files.write(folder.path());
+    panics::none_during(|| RUNTIME.block_on(opened(folder.path())));
 }
 
-async fn opened(folder: &Path, file: &Path) {
+async fn opened(folder: &Path) {
     match open(folder) {
         Ok(etcd) => {
             assert_alive(&etcd).await;
@@ -65,8 +78,9 @@ async fn opened(folder: &Path, file: &Path) {
         }
         Err(why) => {
             assert!(matches!(&why, StartError::Damaged { .. } | StartError::File { .. }), "{why:?}");
-            let text = why.to_string();
-            assert!(text.contains(&file.display().to_string()), "the message does not name the file: {text}");
+            let (text, folder) = (why.to_string(), folder.display());
+            let named = [FILE_NAME, LOG_NAME].iter().any(|name| text.contains(&format!("{folder}/{name}")));
+            assert!(named, "the message names no file: {text}");
         }
     }
 }
@@ -75,7 +89,7 @@ async fn opened(folder: &Path, file: &Path) {
 #[derive(Debug, Clone)]
 enum PageDamage {
     Bytes(Vec<Damage>),
-    /// The first bytes, where redb's header is.
+    /// The first bytes: redb's header, or the log's first records.
     Header(Vec<Damage>),
     /// A page of zeroes, which file systems leave when a write is lost.
     Lost(prop::sample::Index),
@@ -121,20 +135,33 @@ impl PageDamage {
     }
 }
 
+/// Runs a property; one that fails shows the damage, not the file.
+fn whatever_happens(cases: u32, check: impl Fn(PageDamage)) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(damage in page_damage())| check(damage));
+}
+
 /// One test, so that panics are counted for it alone.
 #[test]
 fn any_file_is_refused_by_name_or_served() {
-    survives(&FILES.killed);
-    survives(&FILES.closed);
-    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(bytes in prop::collection::vec(any::<u8>(), 1..20_000))| survives(&bytes));
-    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(damage in page_damage())| survives(&damage.done_to(FILES.killed.clone())));
+    let [killed, closed] = &*KILLED_AND_CLOSED;
+    survives(killed);
+    survives(closed);
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(data in prop::collection::vec(any::<u8>(), 1..20_000))| {
+        survives(&Files { data, ..killed.clone() });
+    });
+    whatever_happens(100, |damage| {
+        survives(&Files { log: damage.done_to(killed.log.clone()), ..killed.clone() });
+    });
 }
 
-/// The same for a file that was closed: its pages redb believes when it opens it.
+/// Damage of the data file itself, of one that was closed and one that was not.
 #[test]
-fn a_closed_file_is_refused_by_name_or_served() {
-    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(damage in page_damage())| survives(&damage.done_to(FILES.closed.clone())));
+fn a_damaged_data_file_is_refused_by_name_or_served() {
+    for files in &*KILLED_AND_CLOSED {
+        whatever_happens(300, |damage| {
+            survives(&Files { data: damage.done_to(files.data.clone()), ..files.clone() });
+        });
+    }
 }

@@ -10,6 +10,7 @@ mod elf;
 mod error;
 mod jobs;
 mod packages;
+mod peers;
 mod process;
 mod setup;
 
@@ -31,7 +32,8 @@ cargo xtask COMMAND: build, show and test Weft
               --svg FILE); figures as JSON in target/bench/
   dist        stripped programs in dist/, weft-cni static
   setup [--for build|lab|test]
-              install the Debian packages that building, the lab or (default) everything needs
+              install the Debian packages that building, the lab or (default) everything needs; for
+              the tests also fetch etcd 3.5 with pip
   help        this text
 
 Every command installs what it needs first (with sudo when you are not root) and says so. Building is done

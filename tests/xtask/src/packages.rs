@@ -52,6 +52,7 @@ pub const PACKAGES: &[Package] = &[
     package("runc", Need::Test, "runs its containers"),
     package("crun", Need::Test, "runs podman's"),
     package("podman", Need::Test, "another real caller"),
+    package("python3-pip", Need::Test, "fetches etcd 3.5, a peer of the embedded etcd"),
     package("busybox-static", Need::Test, "fills test containers"),
 ];
 

@@ -1,10 +1,11 @@
-//! `cargo xtask setup`: the Debian packages that are missing, and nothing else.
+//! `cargo xtask setup`: the Debian packages that are missing, for tests etcd 3.5 as well, and nothing else.
 //!
 //! Idempotent and quick: when dpkg's status file lists everything, nothing is started. The package index is
 //! fetched only when an installation fails without it or when there is none.
 
 use crate::error::Error;
 use crate::packages::{self, Need, Package, STATUS_FILE};
+use crate::peers;
 use crate::process;
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +15,11 @@ const LOCK_TIMEOUT_S: u32 = 300;
 
 /// Installs what is missing for `need`, saying what and why.
 pub fn ensure(need: Need) -> Result<(), Error> {
+    ensure_packages(need)?;
+    if need == Need::Test { peers::ensure() } else { Ok(()) }
+}
+
+fn ensure_packages(need: Need) -> Result<(), Error> {
     let missing = packages::missing(need, Path::new(STATUS_FILE))?;
     if missing.is_empty() {
         println!("setup: all {} packages are there", wanted(need));

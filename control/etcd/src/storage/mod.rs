@@ -20,14 +20,14 @@ pub mod meta;
 use crate::error::StartError;
 use crate::lease::LEASE;
 use crate::mvcc::rows::KEY;
-use distrust::Distrusted;
+use distrust::{Distrusted, Start};
 use file::{DataFile, Held};
 use meta::{FORMAT, Fact, META};
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 /// Name of the data file in `--data-dir`.
 pub const FILE_NAME: &str = "weft-etcd.redb";
@@ -37,6 +37,25 @@ const CACHE_BYTES: usize = 1 << 20;
 
 /// Name of the log beside it.
 pub const LOG_NAME: &str = "weft-etcd.log";
+
+/// A database that was opened.
+pub struct Opened {
+    db: Database,
+    start: Arc<Start>,
+}
+
+impl Opened {
+    /// The database.
+    pub fn db(&self) -> &Database {
+        &self.db
+    }
+
+    /// Once everything in it has been read.
+    pub fn loaded(self) -> Database {
+        self.start.end();
+        self.db
+    }
+}
 
 /// Where a database is.
 #[derive(Debug)]
@@ -92,7 +111,7 @@ impl Place {
     }
 
     /// Opens the database and checks all of it.
-    pub fn open(&self) -> Result<Database, StartError> {
+    pub fn open(&self) -> Result<Opened, StartError> {
         if self.file.is_doubted() || self.log.is_doubted() {
             let source = std::io::Error::other("a sync of it failed; start again once the disk is mended");
             return Err(StartError::File { what: "write", path: self.path.clone(), source });
@@ -101,13 +120,13 @@ impl Place {
     }
 
     /// Opens it so that writes stay in memory.
-    pub fn open_held(&self) -> Result<Database, StartError> {
+    pub fn open_held(&self) -> Result<Opened, StartError> {
         open(Held::over(self.file.clone()), &self.path)
     }
 }
 
 /// Opens a database on any backend, checks every page of it, and makes the tables if it is new.
-pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Database, StartError> {
+pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Opened, StartError> {
     let damaged = |why: String| StartError::Damaged { path: path.to_owned(), why };
     let failed = |e: DatabaseError| match e {
         DatabaseError::Storage(StorageError::Io(source))
@@ -119,13 +138,13 @@ pub fn open(backend: impl StorageBackend, path: &Path) -> Result<Database, Start
     };
     let io = |source| StartError::File { what: "read", path: path.to_owned(), source };
     let fresh = backend.len().map_err(io)? == 0;
-    let (backend, believed) = Distrusted::of(backend);
+    let (backend, start) = Distrusted::of(backend).map_err(io)?;
     let db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(failed)?;
-    believed.store(true, Ordering::Relaxed);
+    start.believe();
     if fresh {
         prepare(&db).map_err(|e| damaged(e.to_string()))?;
     }
-    Ok(db)
+    Ok(Opened { db, start })
 }
 
 /// Tables and identity of a new database.

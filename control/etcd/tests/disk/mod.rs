@@ -6,7 +6,7 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use redb::{BackendError, Database, StorageBackend};
+use redb::{BackendError, StorageBackend};
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -166,11 +166,11 @@ impl StorageBackend for Piece {
 }
 
 impl Disk for SimulatedDisk {
-    fn open(&self) -> Result<Database, StartError> {
+    fn open(&self) -> Result<storage::Opened, StartError> {
         storage::open(self.data.clone(), self.path())
     }
 
-    fn open_held(&self) -> Result<Database, StartError> {
+    fn open_held(&self) -> Result<storage::Opened, StartError> {
         storage::open(storage::file::Held::over(self.data.clone()), self.path())
     }
 
