@@ -1,10 +1,12 @@
 //! Faults of the overlay under traffic: what runs goes on, what is missing heals.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
-use weft_tests::{Lab, Stream};
+use weft_tests::{Lab, Stream, weft_command};
 
 const HEALED: Duration = Duration::from_secs(5);
 
@@ -19,8 +21,15 @@ const LOAD_PORT: u16 = 5201;
 const IDENTITIES: &str = "/coreos.com/network/weft/nodes/";
 const LEASES: &str = "/coreos.com/network/subnets/";
 
+/// Debian's etcd in place of the embedded one.
+const ETCD: [&str; 2] = ["--etcd-bin", "/usr/bin/etcd"];
+
 fn lab(name: &str) -> (Lab, String) {
-    let lab = Lab::up(name, &["--nodes", "2", "--pods-per-node", "1"]);
+    lab_with(name, &[])
+}
+
+fn lab_with(name: &str, more: &[&str]) -> (Lab, String) {
+    let lab = Lab::up(name, &[&["--nodes", "2", "--pods-per-node", "1"], more].concat());
     let to = lab.address("pod2", false);
     (lab, to)
 }
@@ -70,7 +79,15 @@ fn a_connection_survives_the_death_of_both_overlays() {
 
 #[test]
 fn traffic_goes_on_while_the_state_is_away_and_then_identities_and_leases_are_there_again() {
-    let (lab, to) = lab("t-state");
+    state_is_away(lab("t-state"));
+}
+
+#[test]
+fn the_same_with_debians_etcd() {
+    state_is_away(lab_with("t-state-etcd", &ETCD));
+}
+
+fn state_is_away((lab, to): (Lab, String)) {
     let before = (keys(&lab, IDENTITIES), keys(&lab, LEASES));
     assert_eq!((before.0.len(), before.1.len()), (2, 2), "{before:?}");
     let ping = lab.ping("pod1", &to, AWAY.as_secs() as u32 + 10);
@@ -91,6 +108,29 @@ fn traffic_goes_on_while_the_state_is_away_and_then_identities_and_leases_are_th
     let status = lab.status();
     for node in status["nodes"].as_array().unwrap() {
         assert!(node["daemons"].as_array().unwrap().iter().all(|d| d["running"] == true), "{status}");
+    }
+}
+
+#[test]
+fn traffic_goes_on_while_the_state_is_killed_and_leases_are_those_from_before() {
+    for (name, more) in [("t-state-kill", &[][..]), ("t-state-kill-e", &ETCD[..])] {
+        let (lab, to) = lab_with(name, more);
+        let before = keys(&lab, LEASES);
+        assert_eq!(before.len(), 2, "{before:?}");
+        let ping = lab.ping("pod1", &to, 6);
+        for _ in 0..3 {
+            lab.signal("k8s-node1", "etcd", "-KILL");
+            thread::sleep(Duration::from_millis(300));
+            lab.run("start", &["k8s-node1", "etcd"]);
+            lab.wait("the state answers", Duration::from_secs(10), || !keys(&lab, LEASES).is_empty());
+        }
+        assert_eq!(keys(&lab, LEASES), before, "{name}: nothing was leased anew");
+        let (sent, received) = ping.end();
+        assert_eq!(sent, received, "{name}: packets were lost");
+        let add = weft_command(&["pod", "add", "--name", name, "late", "--node", "k8s-node2"]).status();
+        assert!(add.unwrap().success(), "{name}");
+        let late = lab.address("late", false);
+        assert!(lab.exec("pod1", &["ping", "-c1", "-W2", &late]).status.success(), "{name}");
     }
 }
 

@@ -108,8 +108,8 @@ fn clones_with_one_nat_address_come_up_without_a_flag() {
 }
 
 #[test]
-fn the_reference_plugins_pass_the_same_checks() {
-    let lab = Lab::up("t-reference", &["--plugin", "reference"]);
+fn the_reference_plugins_and_debians_etcd_pass_the_same_checks() {
+    let lab = Lab::up("t-reference", &["--plugin", "reference", "--etcd-bin", "/usr/bin/etcd"]);
     let matrix = lab.run("matrix", &["--megabytes", "1"]);
     assert!(matrix.contains("300 of 300 checks passed"), "{matrix}");
 }

@@ -35,7 +35,7 @@ struct Name {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Put a lab up: nodes, network, etcd, overlay, pods
+    /// Put a lab up: nodes, network, state, overlay, pods
     Up(UpArgs),
     /// Take a lab down, however far it has come
     Down(Name),
@@ -163,12 +163,12 @@ struct UpArgs {
     /// on a second one
     #[arg(long)]
     nat_clones: bool,
-    /// Use this etcd of the machine's network (http://HOST:PORT) instead of starting one on the first node
+    /// Use this etcd of the machine's network (http://HOST:PORT) instead of `weft etcd` on the first node
     #[arg(long, value_delimiter = ',')]
     etcd_endpoints: Vec<String>,
-    /// etcd's program
-    #[arg(long, default_value = "/usr/bin/etcd")]
-    etcd_bin: PathBuf,
+    /// An etcd to run on the first node in place of `weft etcd`
+    #[arg(long)]
+    etcd_bin: Option<PathBuf>,
     /// Folders with CNI plugins [default: the folder of this program, /opt/cni/bin, /usr/lib/cni]
     #[arg(long, value_delimiter = ',')]
     cni_bin_dir: Vec<PathBuf>,
@@ -258,7 +258,7 @@ impl UpArgs {
             etcd_endpoints: self.etcd_endpoints,
             cni_bin_dirs: cni_bin_dirs.into_iter().map(absolute).collect::<Result<_>>()?,
             flannel,
-            etcd_bin: absolute(self.etcd_bin)?,
+            etcd_bin: self.etcd_bin.map(absolute).transpose()?,
             weft,
             plugin: self.plugin,
         })

@@ -48,7 +48,10 @@ pub fn spawn(command: &mut Command, log: &Path) -> std::io::Result<u32> {
 fn arguments(spec: &Spec, endpoints: &[String], place: &PlaceState, daemon: &str) -> Result<Vec<String>> {
     let own = |path: &Path| path.display().to_string();
     match (daemon, place.role) {
-        ("etcd", Role::Node) => Ok(etcd_arguments(&own(&spec.etcd_bin), place)),
+        ("etcd", Role::Node) => Ok(match &spec.etcd_bin {
+            None => [vec![own(&spec.weft), "etcd".into()], etcd_arguments(place)].concat(),
+            Some(etcd) => [vec![own(etcd)], etcd_arguments(place), peer_arguments(place)].concat(),
+        }),
         ("flannel", Role::Node) => {
             let mut all: Vec<String> = spec.flannel.iter().map(|p| own(p)).collect();
             all.push(format!("--etcd-endpoints={}", endpoints.join(",")));
@@ -63,11 +66,11 @@ fn arguments(spec: &Spec, endpoints: &[String], place: &PlaceState, daemon: &str
     }
 }
 
-fn etcd_arguments(program: &str, place: &PlaceState) -> Vec<String> {
+/// Flags that a real etcd and `weft etcd` have in common.
+fn etcd_arguments(place: &PlaceState) -> Vec<String> {
     let own = place.addresses.first().map(ToString::to_string).unwrap_or_default();
     let clients = format!("http://{own}:{ETCD_PORT},http://127.0.0.1:{ETCD_PORT}");
     [
-        program,
         "--name",
         &place.name,
         "--data-dir",
@@ -76,6 +79,14 @@ fn etcd_arguments(program: &str, place: &PlaceState) -> Vec<String> {
         &clients,
         "--advertise-client-urls",
         &format!("http://{own}:{ETCD_PORT}"),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// Flags that only a real etcd has: it may have peers.
+fn peer_arguments(place: &PlaceState) -> Vec<String> {
+    [
         "--listen-peer-urls",
         "http://127.0.0.1:2380",
         "--initial-advertise-peer-urls",

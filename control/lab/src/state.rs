@@ -57,8 +57,8 @@ pub struct Spec {
     pub cni_bin_dirs: Vec<PathBuf>,
     /// The overlay's program and its first arguments.
     pub flannel: Vec<PathBuf>,
-    /// etcd's program.
-    pub etcd_bin: PathBuf,
+    /// An etcd in place of `weft etcd`.
+    pub etcd_bin: Option<PathBuf>,
     /// This program.
     pub weft: PathBuf,
     /// Who wires the pods.

@@ -52,9 +52,11 @@ fn check(spec: &Spec) -> Result<Topology> {
     for endpoint in &spec.etcd_endpoints {
         relay::target(endpoint)?;
     }
-    if spec.etcd_endpoints.is_empty() && !spec.etcd_bin.is_file() {
-        let why = format!("{} is not there; `cargo xtask setup` installs it", spec.etcd_bin.display());
-        return flag("--etcd-bin", why);
+    if let Some(missing) = spec.etcd_bin.as_ref().filter(|program| !program.is_file()) {
+        return flag("--etcd-bin", format!("{} is not there", missing.display()));
+    }
+    if spec.etcd_bin.is_some() && !spec.etcd_endpoints.is_empty() {
+        return flag("--etcd-bin", "with --etcd-endpoints no etcd is started; give one of the two".into());
     }
     let plugins: &[&str] = match spec.plugin {
         Plugin::Weft => &["weft-cni"],
@@ -62,6 +64,7 @@ fn check(spec: &Spec) -> Result<Topology> {
     };
     let mut programs = vec![spec.weft.clone()];
     programs.extend(spec.flannel.first().cloned());
+    programs.extend(spec.etcd_bin.clone());
     for plugin in plugins {
         let found = find_plugin(plugin, &spec.cni_bin_dirs);
         programs

@@ -1,4 +1,4 @@
-//! A network of nodes for the tests: namespaces on one bridge, a real etcd behind it, and daemons on
+//! A network of nodes for the tests: namespaces on one bridge, a real etcd or ours behind it, and daemons on
 //! threads of this process. Everything ends with the value, also when a test panics.
 //!
 //! ```text
@@ -353,18 +353,29 @@ fn make_hub() {
     Kernel::open().unwrap().apply_all(&ops).unwrap();
 }
 
+/// The state: Debian's etcd, or the `weft` whose path is in WEFT_STATE_BIN. `cargo xtask test` tries both.
 fn start_etcd(folder: &tempfile::TempDir) -> Child {
-    let mut command = Command::new("etcd");
+    let mut command = match std::env::var_os("WEFT_STATE_BIN") {
+        Some(weft) => {
+            let mut command = Command::new(weft);
+            command.arg("etcd");
+            command
+        }
+        None => {
+            let mut command = Command::new("etcd");
+            command.args(["--listen-peer-urls", "http://127.0.0.1:2380"]);
+            command
+        }
+    };
     command
         .arg("--data-dir")
         .arg(folder.path().join("etcd"))
         .args(["--listen-client-urls", ENDPOINT, "--advertise-client-urls", ENDPOINT])
-        .args(["--listen-peer-urls", "http://127.0.0.1:2380"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    command
-        .spawn()
-        .expect("etcd is not installed: `cargo xtask setup` installs it (Debian package etcd-server)")
+    command.spawn().expect(
+        "the state does not start: `cargo xtask setup` installs Debian's etcd-server, WEFT_STATE_BIN names a weft",
+    )
 }
 
 /// The address of a node.

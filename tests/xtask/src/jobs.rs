@@ -78,12 +78,25 @@ fn name_of(args: &[String]) -> Vec<String> {
     args.iter().skip(at).take(words).cloned().collect()
 }
 
-/// `cargo xtask test`: everything built, then all tests, as root.
+/// `cargo xtask test`: everything built, then all tests, as root; then the overlay's once more on the embedded state.
 pub fn test(args: &[String]) -> Result<ExitCode, Error> {
     setup::ensure(Need::Test)?;
     let lab = Lab::build()?;
+    let mut all = test_command(&lab)?;
+    let passed = process::status(all.args(["--workspace"]).args(args))?;
+    if !passed.success() || !args.is_empty() {
+        return Ok(process::exit_code(passed));
+    }
+    println!("test: the overlay on the embedded state");
+    let mut overlay = test_command(&lab)?;
+    overlay.args(["--package", "flannel-vxlan", "--test", "overlay"]).env("WEFT_STATE_BIN", &lab.weft);
+    process::status(&mut overlay).map(process::exit_code)
+}
+
+/// `cargo test` with the programs that were just built, as root.
+fn test_command(lab: &Lab) -> Result<Command, Error> {
     let mut command = build::cargo();
-    command.args(["test", "--workspace"]).args(args);
+    command.arg("test");
     // The end-to-end tests run the programs that were just built.
     command.env("WEFT_BIN", &lab.weft).env("WEFT_CNI_BIN_DIR", &lab.cni_bin_dir);
     if !process::is_root() {
@@ -97,7 +110,7 @@ pub fn test(args: &[String]) -> Result<ExitCode, Error> {
         );
         command.env(format!("CARGO_TARGET_{host}_RUNNER"), runner);
     }
-    process::status(&mut command).map(process::exit_code)
+    Ok(command)
 }
 
 /// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed, the

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 /// Variables that a program run by sudo keeps.
-const KEPT_BY_SUDO: &str = "PATH,HOME,RUST_LOG,RUST_BACKTRACE,CARGO_TARGET_DIR,TERM,NO_COLOR";
+const KEPT_BY_SUDO: &str = "PATH,HOME,RUST_LOG,RUST_BACKTRACE,CARGO_TARGET_DIR,TERM,NO_COLOR,WEFT_STATE_BIN";
 
 /// Whether this process is root: the effective user id in /proc/self/status.
 pub fn is_root() -> bool {
