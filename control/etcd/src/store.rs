@@ -11,11 +11,11 @@
 
 use crate::error::{Error, Result, StartError};
 use crate::lease::{Clock, LEASE, Leases};
-use crate::mvcc::index::{Index, Last};
+use crate::mvcc::index::{Change, Index, Last};
 use crate::mvcc::range::{self, Window};
 use crate::mvcc::recent::Recent;
-use crate::mvcc::revision::{Revision, RowKey};
-use crate::mvcc::rows::{self, KEY, Outline};
+use crate::mvcc::revision::RowKey;
+use crate::mvcc::rows::{self, KEY};
 use crate::proto::{RangeRequest, RangeResponse, ResponseHeader};
 use crate::storage::log::{self, Log};
 use crate::storage::meta::{self, FORMAT, Fact, META};
@@ -397,30 +397,21 @@ struct LoadedRows {
 }
 
 fn load_rows(table: &ReadOnlyTable<&'static [u8], &'static [u8]>, leases: &mut Leases) -> Result<LoadedRows> {
-    let mut loaded = LoadedRows { index: Index::default(), newest: 0, bytes: 0 };
+    let (mut changes, mut newest, mut bytes) = (Vec::new(), 0, 0);
     for row in table.iter().map_err(Error::disk)? {
         let (key, value) = row.map_err(Error::disk)?;
         let Some((revision, deletion)) = RowKey::read(key.value()) else {
             return Err(Error::Corrupt(format!("a row has the key {:02x?}", key.value())));
         };
         let row = rows::outline(value.value(), revision)?;
-        loaded.newest = loaded.newest.max(revision.main);
-        loaded.bytes += (key.value().len() + value.value().len()) as u64;
-        enter(&mut loaded.index, leases, revision, deletion, row);
-    }
-    Ok(loaded)
-}
-
-fn enter(index: &mut Index, leases: &mut Leases, revision: Revision, deletion: bool, row: Outline<'_>) {
-    let before = index.last(row.key).map_or(0, |last| last.lease);
-    if deletion {
-        index.delete(row.key, revision);
-        leases.move_key(row.key, before, 0);
-    } else {
+        newest = newest.max(revision.main);
+        bytes += (key.value().len() + value.value().len()) as u64;
         let last = Last { created: row.created, version: row.version, lease: row.lease };
-        index.put(row.key, revision, last, None);
-        leases.move_key(row.key, before, row.lease);
+        changes.push((row.key.into(), Change { revision, deletion }, last));
     }
+    let index = Index::of(changes);
+    index.leased().for_each(|(key, lease)| leases.move_key(key, 0, lease));
+    Ok(LoadedRows { index, newest, bytes })
 }
 
 /// So that the clock of leases goes on from what was read.

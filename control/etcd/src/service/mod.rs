@@ -5,6 +5,7 @@ mod cluster;
 mod kv;
 mod lease;
 mod maintenance;
+mod oversize;
 mod range;
 mod watch;
 
@@ -19,6 +20,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::service_fn;
+use tower::util::MapResponseLayer;
 
 /// One implementation of all of them.
 #[derive(Clone, Debug)]
@@ -41,7 +43,8 @@ pub fn routes(server: &Arc<Server>) -> Routes {
         .add_service(auth::Auth::of(service.clone()));
     let ranges = service_fn(move |request: Request<_>| range::call(service.clone(), request.map(Body::new)));
     let router = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() = router.route_service(range::PATH, ranges);
+    *routes.axum_router_mut() =
+        router.route_service(range::PATH, ranges).layer(MapResponseLayer::new(oversize::reword));
     routes.prepare()
 }
 
