@@ -7,6 +7,7 @@
 //!     table lease  id → (ttl, expiry)    see lease
 //!     table meta   name → number         see meta
 //!   weft-etcd.log             0600, locked: batches that the database does not have for good yet, see log
+//!   weft-etcd.redb.restoring  a database that a snapshot is being made into, see restoring
 //! ```
 //!
 //! redb was measured against its peers before it was chosen: docs/architecture/etcd-storage.md.
@@ -16,6 +17,7 @@ mod distrust;
 pub mod file;
 pub mod log;
 pub mod meta;
+pub mod restoring;
 
 use crate::error::StartError;
 use crate::lease::LEASE;
@@ -75,6 +77,7 @@ impl Place {
         if dir.join("member").is_dir() {
             return Err(StartError::RealEtcd { path: dir.to_owned() });
         }
+        restoring::check_ended(dir)?;
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at("make", dir))?;
         let claim_file = |name| {
             let path = dir.join(name);
