@@ -40,13 +40,15 @@ fn the_overlay_keeps_its_state_within_and_serves_it_to_others() {
     let before = leased();
     let env = lab.exec("k8s-node1", &["cat", "/run/within.env"]);
     assert!(String::from_utf8_lossy(&env.stdout).contains("FLANNEL_NETWORK=10.99.0.0/16"), "{env:?}");
-    let stopped = lab.exec("k8s-node1", &["pkill", "-KILL", "-f", "embedded-etcd-data-dir=/var/lib/within"]);
+    // The brackets keep the command from finding itself.
+    let stopped =
+        lab.exec("k8s-node1", &["pkill", "-KILL", "-f", "[e]mbedded-etcd-data-dir=/var/lib/within"]);
     assert!(stopped.status.success(), "{stopped:?}");
     overlay.wait().unwrap();
     let mut overlay = start();
     lab.wait("the state is there again", Duration::from_secs(10), || !leased().is_empty());
     assert_eq!(leased(), before, "nothing was leased anew");
-    lab.exec("k8s-node1", &["pkill", "-KILL", "-f", "embedded-etcd-data-dir=/var/lib/within"]);
+    lab.exec("k8s-node1", &["pkill", "-KILL", "-f", "[e]mbedded-etcd-data-dir=/var/lib/within"]);
     overlay.wait().unwrap();
 }
 

@@ -259,16 +259,21 @@ impl Store {
         let mut index = self.index_mut();
         let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
         drop(slot.take());
-        let opened =
-            if writes { self.disk.open() } else { Err(StartError::Config("not to be written".into())) };
-        let writable = opened.is_ok();
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(_) => self.disk.open_held()?,
+        let recovered = |opened: Opened| {
+            let log = recover(opened.db(), &*self.disk, false)?;
+            Ok((opened, log))
+        };
+        let written = if writes { Some(self.disk.open().and_then(recovered)) } else { None };
+        let (writable, (opened, log)) = match written {
+            Some(Ok(opened)) => (true, opened),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the data cannot be opened for writing; reads go on");
+                (false, recovered(self.disk.open_held()?)?)
+            }
+            None => (false, recovered(self.disk.open_held()?)?),
         };
         let damaged =
             |e: Error| StartError::Damaged { path: self.disk.path().to_owned(), why: e.to_string() };
-        let log = recover(opened.db(), &*self.disk, false)?;
         let mut loaded = load(opened.db(), log).map_err(damaged)?;
         *slot = Some(opened.loaded());
         drop(slot);

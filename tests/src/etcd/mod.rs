@@ -28,4 +28,4 @@ pub mod wire;
 
 pub use client::Client;
 pub use ctl::{Ctl, on_each};
-pub use server::{Kind, Server};
+pub use server::{Kind, Server, free_port};

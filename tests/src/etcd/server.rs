@@ -308,7 +308,7 @@ fn room() -> PathBuf {
 }
 
 /// A port that nobody listens on, with a free one above it for the peers of a real etcd.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs run at the same time: each begins elsewhere.
     let places = (PORTS.end - PORTS.start) / 2;

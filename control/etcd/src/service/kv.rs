@@ -13,7 +13,13 @@ use crate::write::job::Job;
 use etcd_client::proto::{PbKvService, PbRangeStreamResponse};
 use prost::Message;
 use prost::bytes::Bytes;
+use std::future::Future;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
+
+/// How often, and after what time, a read is tried again that the storage library has refused.
+const LOOKS: usize = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Ranges that may be larger are read on a thread that may block.
 const SMALL_RANGE: i64 = 128;
@@ -59,7 +65,13 @@ impl PbKvService for Service {
         self.check_size(&request)?;
         self.server.metrics.txns.inc();
         let mut response = match txn::reads_only(&request) {
-            true => self.blocking(move |view| txn::execute(&mut ReadOnly(view), &request)).await?,
+            true => {
+                let look = || {
+                    let request = request.clone();
+                    self.blocking(move |view| txn::execute(&mut ReadOnly(view), &request))
+                };
+                looked(look).await?
+            }
             false => self.server.writer.ask(|answer| Job::Txn(request, answer)).await?,
         };
         self.fill(&mut response.header);
@@ -88,12 +100,17 @@ impl Service {
         self.server.metrics.ranges.inc();
         let limited = (1..=SMALL_RANGE).contains(&request.limit);
         let small = request.range_end.is_empty() || request.count_only || limited;
-        let store = self.server.store.clone();
-        let header = move |revision| store.header(revision);
-        match small {
-            true => self.server.store.view()?.encoded_range(&request, header),
-            false => self.blocking(move |view| view.encoded_range(&request, header)).await,
-        }
+        let look = move || {
+            let (store, request) = (self.server.store.clone(), request.clone());
+            let header = move |revision| store.header(revision);
+            async move {
+                match small {
+                    true => self.server.store.view()?.encoded_range(&request, header),
+                    false => self.blocking(move |view| view.encoded_range(&request, header)).await,
+                }
+            }
+        };
+        looked(look).await
     }
 
     /// Looks at the store where waiting for the disk holds up nobody.
@@ -105,6 +122,17 @@ impl Service {
         let looked = tokio::task::spawn_blocking(move || look(server.store.view()?)).await;
         looked.map_err(|_| Error::Stopped)?
     }
+}
+
+/// Looks again while the data are being opened anew after the disk has refused a write.
+async fn looked<T, F: Future<Output = Result<T>>>(look: impl Fn() -> F) -> Result<T> {
+    for _ in 0..LOOKS {
+        match look().await {
+            Err(Error::Storage(_)) => tokio::time::sleep(BETWEEN_LOOKS).await,
+            other => return other,
+        }
+    }
+    look().await
 }
 
 /// A transaction that only reads, on a view.

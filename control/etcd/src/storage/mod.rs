@@ -88,8 +88,13 @@ impl Place {
             file.ok_or(StartError::InUse { path })
         };
         let path = dir.join(FILE_NAME);
-        let fresh = !path.exists();
-        let (file, log) = (claim_file(FILE_NAME)?, claim_file(LOG_NAME)?);
+        let fresh = std::fs::metadata(&path).map_or(true, |m| m.len() == 0);
+        if !fresh && !dir.join(LOG_NAME).exists() {
+            let why = "what it was last told is in its log, which is not there".into();
+            return Err(StartError::Damaged { path: dir.join(LOG_NAME), why });
+        }
+        // The log first: a data file without one is a damaged one.
+        let (log, file) = (claim_file(LOG_NAME)?, claim_file(FILE_NAME)?);
         log::prepare(&log).map_err(at("make room for", &dir.join(LOG_NAME)))?;
         if fresh {
             // The names are durable before anything in the files is acknowledged.
