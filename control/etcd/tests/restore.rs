@@ -132,8 +132,10 @@ async fn a_server_is_what_its_snapshot_was() {
 
     let restored = restore(&second.data(), &second.file()).unwrap();
     assert_eq!(restored, Restored { revision: before.revision, keys, leases: 2, users: 0 });
-    let names: Vec<_> = fs::read_dir(second.data()).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(names, ["weft-etcd.redb"]);
+    let mut names: Vec<_> =
+        fs::read_dir(second.data()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["weft-etcd.log", "weft-etcd.redb"]);
 
     let mut etcd = second.start().unwrap();
     for start in 0..2 {
@@ -218,6 +220,7 @@ async fn a_restore_that_was_broken_off_is_no_data() {
     let folder = Folder::empty();
     fs::create_dir(folder.data()).unwrap();
     let half = folder.data().join("weft-etcd.redb.restoring");
+    fs::write(folder.data().join("weft-etcd.log"), [0; 4096]).unwrap();
     fs::write(&half, vec![7; 100_000]).unwrap();
     let told = folder.start().unwrap_err().to_string();
     assert!(told.contains("broken off") && told.contains("--restore-from"), "{told}");
