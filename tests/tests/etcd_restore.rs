@@ -87,7 +87,8 @@ fn weft_begins_with_a_snapshot_of_each() {
         let (before, revision) = seen(ctl);
         let events = replayed(ctl);
         let file = source.dir().join("snapshot.db");
-        ctl.ok(&["snapshot", "save", file.to_str().unwrap()]);
+        let tool = if source.kind() == Kind::Distro { Ctl::distro(source) } else { Ctl::debian(source) };
+        tool.ok(&["snapshot", "save", file.to_str().unwrap()]);
         let server = begun(&file);
         let restored = Ctl::debian(&server);
         let (after, newest) = seen(&restored);
