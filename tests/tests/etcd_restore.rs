@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 use weft_tests::etcd::{Ctl, Kind, Server, on_each};
 
 /// The revision that [`fill`] compacts up to, and the one that it comes to.
@@ -177,4 +178,52 @@ fn users_of_a_real_etcd_are_not_lost_unseen() {
         assert_eq!(Ctl::debian(&weft).ok(&["get", "a"]), "a\n1");
         assert!(weft.log().contains("which were not in force"), "{}", weft.log());
     }
+}
+
+/// Values of a snapshot that takes a moment to restore.
+const LARGE: usize = 60;
+
+/// Killed anywhere, a restore has left nothing, something that a start names, or all of it.
+#[test]
+fn a_restore_that_is_killed_is_whole_or_named() {
+    let source = Server::start(Kind::Weft, &[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = source.client();
+        for n in 0..LARGE {
+            let (key, value) = (format!("k{n:02}").into_bytes(), vec![b'x'; 1 << 20]);
+            let put = etcd_client::proto::PbPutRequest { key, value, ..Default::default() };
+            client.put(put).await.unwrap();
+        }
+    });
+    let file = source.dir().join("snapshot.db");
+    Ctl::debian(&source).ok(&["snapshot", "save", file.to_str().unwrap()]);
+    let flags = ["--restore-from", file.to_str().unwrap()];
+    let mut found = [0; 3];
+    for wait in (0..12).map(|round| Duration::from_millis(round * 40)) {
+        let (mut killed, mut plain) =
+            (Server::unstarted(Kind::Weft, &flags), Server::unstarted(Kind::Weft, &[]));
+        killed.spawn();
+        std::thread::sleep(wait);
+        killed.kill();
+        let there = |name: &str| killed.data_dir().join(name).exists();
+        let (whole, half) = (there("weft-etcd.redb"), there("weft-etcd.redb.restoring"));
+        found[if whole { 2 } else { usize::from(half) }] += 1;
+        let server = if whole {
+            fs::rename(killed.data_dir(), plain.data_dir()).unwrap();
+            &mut plain
+        } else {
+            if half {
+                let mut start = Kind::Weft.command();
+                start.arg("--data-dir").arg(killed.data_dir());
+                let Output { status, stderr, .. } = start.output().unwrap();
+                assert_eq!(status.code(), Some(5));
+                assert!(String::from_utf8_lossy(&stderr).contains("broken off"));
+            }
+            &mut killed
+        };
+        server.restart();
+        assert_eq!(Ctl::debian(server).json(&["get", "", "--prefix", "--keys-only"])["count"], LARGE);
+    }
+    println!("{found:?}: nothing, a part, all of it");
 }
