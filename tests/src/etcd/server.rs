@@ -104,6 +104,7 @@ pub fn distro(program: &str) -> PathBuf {
 pub struct Server {
     kind: Kind,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     dir: TempDir,
     port: u16,
     child: Option<Child>,
@@ -130,7 +131,12 @@ impl Server {
             .tempdir_in(room())
             .expect("a temporary folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Server { kind, flags, dir, port: free_port(), child: None }
+        Server { kind, flags, environment: Vec::new(), dir, port: free_port(), child: None }
+    }
+
+    /// Sets a variable of the next starts.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Which program it is.
@@ -222,7 +228,7 @@ impl Server {
             command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
             command.args(["--initial-cluster", &format!("test={peer}")]);
         }
-        command.args(&self.flags);
+        command.args(&self.flags).envs(self.environment.clone());
         command
     }
 

@@ -40,8 +40,9 @@ pub const PACKAGES: &[Package] = &[
     package("pkg-config", Need::Build, "finds libraries"),
     package("protobuf-compiler", Need::Build, "compiles etcd's messages"),
     package("libprotobuf-dev", Need::Build, "the messages that those import"),
-    package("etcd-server", Need::Lab, "holds the state of the lab"),
+    package("etcd-server", Need::Test, "the embedded state's twin"),
     package("etcd-client", Need::Test, "etcdctl, to look at the state from outside"),
+    package("faketime", Need::Test, "steps of the clock, for one program alone"),
     package("iproute2", Need::Test, "ip, bridge, tc: check the kernel's state from outside"),
     package("nftables", Need::Test, "nft: checks the rules from outside"),
     package("iptables", Need::Test, "what the reference plugins portmap and firewall execute"),
@@ -102,7 +103,8 @@ mod tests {
         let names = |need| missing(need, &path).unwrap().iter().map(|p| p.name).collect::<Vec<_>>();
         assert!(!names(Need::Build).contains(&"gcc"));
         assert!(!names(Need::Build).contains(&"etcd-server"));
-        assert!(names(Need::Lab).contains(&"etcd-server"));
+        assert!(!names(Need::Lab).contains(&"etcd-server"), "the lab has its own state");
+        assert!(names(Need::Test).contains(&"etcd-server"));
         assert!(names(Need::Test).contains(&"crun") && names(Need::Test).contains(&"etcd-server"));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(missing(Need::Build, &path), Err(Error::NotDebian)));
