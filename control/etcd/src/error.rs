@@ -3,6 +3,7 @@
 //! Clients switch on the text (clientv3 maps it back to its errors), so it is etcd's to the letter
 //! (`api/v3rpc/rpctypes/error.go`); what etcd has no word for names the object and the next action.
 
+use crate::restore::Unfit;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use tonic::{Code, Status};
@@ -153,8 +154,8 @@ pub enum StartError {
     },
     /// The folder is a real etcd's.
     #[error(
-        "{} holds the data of an etcd server (member/); take another --data-dir, and move its keys over with \
-         `etcdctl make-mirror`",
+        "{} holds the data of an etcd server (member/); take another --data-dir, and begin it with `etcdctl snapshot \
+         save` of that server and --restore-from",
         path.display()
     )]
     RealEtcd {
@@ -171,6 +172,34 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// Data are there already, where a snapshot is to be restored.
+    #[error(
+        "{} is there: a snapshot is restored into a folder without data, and nothing was changed; leave --restore-from \
+         away to go on with what is there, or name another --data-dir",
+        path.display()
+    )]
+    NotEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A restore came to no end.
+    #[error(
+        "{} is what a restore left that was broken off; start again with --restore-from, or remove the file to begin \
+         without data",
+        path.display()
+    )]
+    BrokenOff {
+        /// The half of a data file.
+        path: PathBuf,
+    },
+    /// A snapshot that cannot be restored.
+    #[error("{} is not restored, and nothing was made: {why}", path.display())]
+    Snapshot {
+        /// The snapshot.
+        path: PathBuf,
+        /// Why not.
+        why: Unfit,
     },
     /// A listener cannot be had.
     #[error("cannot listen on {address}: {source}")]

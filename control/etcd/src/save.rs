@@ -24,13 +24,16 @@ const CLUSTER_VERSION: &str = "3.4.0";
 
 /// `leasepb.Lease`.
 #[derive(Clone, PartialEq, Message)]
-struct LeaseRow {
+pub struct LeaseRow {
+    /// The lease.
     #[prost(int64, tag = "1")]
-    id: i64,
+    pub id: i64,
+    /// Seconds, as granted.
     #[prost(int64, tag = "2")]
-    ttl: i64,
+    pub ttl: i64,
+    /// Seconds that are left; 0: all of them, as far as is written down.
     #[prost(int64, tag = "3")]
-    remaining_ttl: i64,
+    pub remaining_ttl: i64,
 }
 
 /// The messages of a snapshot of now. Blocks: for the time of writing all data once.

@@ -2,7 +2,11 @@
 //!
 //! A flag of etcd's that is not here (peers, proxies, discovery) is refused by name, never accepted and ignored.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, ValueEnum};
 use prometheus_client::registry::Registry;
@@ -33,6 +37,9 @@ pub struct Flags {
     /// Folder of the data; ${name}.etcd without.
     #[arg(long, env = "ETCD_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// A file of `etcdctl snapshot save` to begin with, where the data folder is empty (weft's own flag).
+    #[arg(long, env = "ETCD_RESTORE_FROM", value_name = "FILE")]
+    restore_from: Option<PathBuf>,
     /// Comma-separated URLs to listen on.
     #[arg(
         long,
@@ -102,7 +109,10 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
             Some(
                 weft_etcd::StartError::Damaged { .. }
                 | weft_etcd::StartError::InUse { .. }
-                | weft_etcd::StartError::RealEtcd { .. },
+                | weft_etcd::StartError::RealEtcd { .. }
+                | weft_etcd::StartError::NotEmpty { .. }
+                | weft_etcd::StartError::BrokenOff { .. }
+                | weft_etcd::StartError::Snapshot { .. },
             ) => {
                 eprintln!("weft etcd: {error}");
                 Ok(ExitCode::from(EXIT_DATA))
@@ -115,6 +125,10 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
 async fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = flags.config()?;
     let listeners = flags.listeners()?;
+    // Before signals are waited for: until it is done, one ends the process at once, and nothing half made counts.
+    if let Some(file) = &flags.restore_from {
+        restore(&config, file)?;
+    }
     let mut registry = Registry::default();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let etcd = Etcd::open(config, &mut registry)?;
@@ -125,6 +139,17 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     etcd.stop().await;
+    Ok(())
+}
+
+fn restore(config: &Config, file: &Path) -> Result<(), weft_etcd::StartError> {
+    let restored = weft_etcd::restore(&config.data_dir, file)?;
+    let (folder, file) = (config.data_dir.display(), file.display());
+    let weft_etcd::Restored { revision, keys, leases, users } = restored;
+    tracing::info!("{folder} begins with {file}: revision {revision}, {keys} keys, {leases} leases");
+    if users > 0 {
+        tracing::warn!("{file} has {users} users and roles, which were not in force and are left behind");
+    }
     Ok(())
 }
 

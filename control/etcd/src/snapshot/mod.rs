@@ -10,6 +10,7 @@
 //!         └─ Tree       tree.rs: sorted entries → leaf pages → branch pages
 //!              └─ …Page page.rs: bytes of one page
 //! trailer               the hash behind the file, and the chunks of Maintenance.Snapshot
+//! Reader                reader.rs, walk.rs: the way back, for files of anybody's, of which nothing is believed
 //! ```
 //!
 //! It is written in one pass: time grows with the data, memory with the depth of the tree (a page per level)
@@ -20,14 +21,20 @@ mod error;
 mod etcd;
 mod file;
 mod page;
+mod reader;
 pub mod trailer;
 mod tree;
+mod walk;
 
 #[cfg(test)]
-mod reader;
+mod reading;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod tests;
 
 pub use error::Error;
 pub use etcd::{Auth, Member, Meta, write};
 pub use file::{BoltWriter, BucketWriter};
+pub use reader::{Bucket, ReadAt, ReadError, Reader};
+pub use walk::{Entries, Entry, Item};

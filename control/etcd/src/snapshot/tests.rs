@@ -1,13 +1,13 @@
 //! What is written is read again by a reader of its own, for any entries; etcd's own tools are asked in
 //! tests/snapshot_twin.rs.
 
-use super::reader::{Entries, read};
+use super::strict::{Entries, read};
 use super::{Auth, BoltWriter, Error, Member, Meta, page, trailer, write};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-fn file_of(buckets: &[(&str, Entries)]) -> Vec<u8> {
+pub(super) fn file_of(buckets: &[(&str, Entries)]) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     let mut bolt = BoltWriter::create(&mut file).unwrap();
     for (name, entries) in buckets {
@@ -22,7 +22,7 @@ fn file_of(buckets: &[(&str, Entries)]) -> Vec<u8> {
     file.into_inner()
 }
 
-fn numbered(count: u64, value: usize) -> Entries {
+pub(super) fn numbered(count: u64, value: usize) -> Entries {
     (0..count).map(|n| (n.to_be_bytes().to_vec(), vec![n as u8; value])).collect()
 }
 

@@ -8,12 +8,15 @@
 //! 512, and refuses a file whose hash is another one or, unless told so, a file without (etcd's
 //! v3_snapshot.go). In the stream the hash is a message of its own, the last one (api/v3rpc/maintenance.go).
 
-use super::Error;
+use super::{Error, ReadError};
 use ring::digest::{Context, SHA256};
 use std::io::{Read, Seek, SeekFrom, Write};
 
 /// Length of the hash.
 pub const LEN: usize = 32;
+
+/// A database's length is a multiple of this.
+const BLOCK: u64 = 512;
 
 /// Bytes of the file in one message of the stream; as many as etcd sends.
 const CHUNK: usize = 32 * 1024;
@@ -34,6 +37,28 @@ pub fn append<F: Read + Write + Seek>(file: &mut F) -> Result<u64, Error> {
     }
     file.write_all(hash.finish().as_ref()).map_err(Error::file("cannot append its hash"))?;
     Ok(length)
+}
+
+/// Compares the hash behind a file of `length` bytes, read from its beginning; the length of what is before it.
+pub fn verify(mut file: impl Read, length: u64) -> Result<u64, ReadError> {
+    if length % BLOCK != LEN as u64 {
+        return Err(ReadError::NoHash);
+    }
+    let mut hash = Context::new(&SHA256);
+    let mut buffer = vec![0; CHUNK];
+    let mut remaining = length - LEN as u64;
+    while remaining > 0 {
+        let piece = &mut buffer[..remaining.min(CHUNK as u64) as usize];
+        file.read_exact(piece)?;
+        hash.update(piece);
+        remaining -= piece.len() as u64;
+    }
+    let mut behind = [0; LEN];
+    file.read_exact(&mut behind)?;
+    match hash.finish().as_ref() == behind {
+        true => Ok(length - LEN as u64),
+        false => Err(ReadError::WrongHash),
+    }
 }
 
 /// One message of Maintenance.Snapshot.

@@ -7,6 +7,7 @@
 //!     table lease  id → (ttl, expiry)    see lease
 //!     table meta   name → number         see meta
 //!   weft-etcd.log             0600, locked: batches that the database does not have for good yet, see log
+//!   weft-etcd.redb.restoring  a database that a snapshot is being made into, see restoring
 //! ```
 //!
 //! redb was measured against its peers before it was chosen: docs/architecture/etcd-storage.md.
@@ -16,6 +17,7 @@ mod distrust;
 pub mod file;
 pub mod log;
 pub mod meta;
+pub mod restoring;
 
 use crate::error::StartError;
 use crate::lease::LEASE;
@@ -57,6 +59,22 @@ impl Opened {
     }
 }
 
+/// For `map_err`: the system's answer with what was tried on which file.
+fn at(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StartError {
+    let path = path.to_owned();
+    move |source| StartError::File { what, path, source }
+}
+
+/// Makes or finds a file of a folder, and takes its lock.
+fn claim_file(dir: &Path, name: &str) -> Result<DataFile, StartError> {
+    let path = dir.join(name);
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(at("open", &path))?;
+    let file = DataFile::lock(file).map_err(at("lock", &path))?;
+    file.ok_or(StartError::InUse { path })
+}
+
 /// Where a database is.
 #[derive(Debug)]
 pub struct Place {
@@ -68,22 +86,10 @@ pub struct Place {
 impl Place {
     /// Makes or finds the data file in a folder, and takes its lock.
     pub fn claim(dir: &Path) -> Result<Place, StartError> {
-        let at = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| StartError::File { what, path, source }
-        };
         if dir.join("member").is_dir() {
             return Err(StartError::RealEtcd { path: dir.to_owned() });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at("make", dir))?;
-        let claim_file = |name| {
-            let path = dir.join(name);
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(&path).map_err(at("open", &path))?;
-            let file = DataFile::lock(file).map_err(at("lock", &path))?;
-            file.ok_or(StartError::InUse { path })
-        };
         let path = dir.join(FILE_NAME);
         let fresh = std::fs::metadata(&path).map_or(true, |m| m.len() == 0);
         if !fresh && !dir.join(LOG_NAME).exists() {
@@ -91,7 +97,9 @@ impl Place {
             return Err(StartError::Damaged { path: dir.join(LOG_NAME), why });
         }
         // The log first: a data file without one is a damaged one.
-        let (log, file) = (claim_file(LOG_NAME)?, claim_file(FILE_NAME)?);
+        let log = claim_file(dir, LOG_NAME)?;
+        restoring::check_ended(dir)?;
+        let file = claim_file(dir, FILE_NAME)?;
         log::prepare(&log).map_err(at("make room for", &dir.join(LOG_NAME)))?;
         if fresh {
             // The names are durable before anything in the files is acknowledged.
