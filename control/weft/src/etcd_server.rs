@@ -98,7 +98,8 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
     logs::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
-        .max_blocking_threads(8)
+        // Snapshots that wait for a slow client hold one each; larger ranges must not queue behind them.
+        .max_blocking_threads(64)
         .enable_all()
         .build()?;
     let done = runtime.block_on(run(flags));
