@@ -7,25 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
+use weft_tests::etcd::sample::{self, COMPACTED};
 use weft_tests::etcd::{Ctl, Kind, Server, on_each};
 
-/// The revision that [`fill`] compacts up to, and the one that it comes to.
-const COMPACTED: i64 = 9;
-
-/// Keys with history, some deleted, some compacted, some larger than a page; two leases.
+/// The sample, and values larger than a page.
 fn fill(ctl: &Ctl) {
-    for round in 0..5 {
-        for key in ["a", "b", "b/1", "c"] {
-            ctl.ok(&["put", key, &format!("{key}-{round}")]);
-        }
-    }
-    ctl.ok(&["lease", "grant", "1000"]);
-    let id = ctl.json(&["lease", "grant", "2000"])["ID"].as_u64().unwrap();
-    ctl.ok(&["put", "leased", "x", "--lease", &format!("{id:x}")]);
-    ctl.ok(&["put", "leased/2", "", "--lease", &format!("{id:x}")]);
-    ctl.ok(&["del", "b"]);
-    ctl.ok(&["compaction", &COMPACTED.to_string(), "--physical"]);
-    ctl.ok_with(&["txn"], "\nput t 1\ndel c\n\n\n");
+    sample::fill(ctl);
     for n in 0..40 {
         ctl.ok(&["put", &format!("large/{n}"), &"x".repeat(n * 500)]);
     }

@@ -10,23 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use weft_tests::etcd::sample::fill;
 use weft_tests::etcd::{Ctl, Kind, Server, on_each, server};
-
-/// Keys with history, some deleted, some compacted, two leases.
-fn fill(ctl: &Ctl) {
-    for round in 0..5 {
-        for key in ["a", "b", "b/1", "c"] {
-            ctl.ok(&["put", key, &format!("{key}-{round}")]);
-        }
-    }
-    ctl.ok(&["lease", "grant", "1000"]);
-    let id = ctl.json(&["lease", "grant", "2000"])["ID"].as_u64().unwrap();
-    ctl.ok(&["put", "leased", "x", "--lease", &format!("{id:x}")]);
-    ctl.ok(&["put", "leased/2", "", "--lease", &format!("{id:x}")]);
-    ctl.ok(&["del", "b"]);
-    ctl.ok(&["compaction", "9", "--physical"]);
-    ctl.ok_with(&["txn"], "\nput t 1\ndel c\n\n\n");
-}
 
 /// All that clients can see: every revision that is not compacted, and the leases with their keys.
 fn seen(ctl: &Ctl) -> Vec<Value> {

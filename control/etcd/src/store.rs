@@ -414,9 +414,8 @@ fn load_rows(table: &ReadOnlyTable<&'static [u8], &'static [u8]>, leases: &mut L
     Ok(LoadedRows { index, newest, bytes })
 }
 
-/// So that the clock of leases goes on from what was read.
 impl Loaded {
-    /// The clock.
+    /// The clock of leases, which goes on from the age that was read.
     pub fn clock(&self) -> Clock {
         Clock::from(self.age)
     }

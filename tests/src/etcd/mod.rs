@@ -19,6 +19,7 @@ pub mod operation;
 pub mod peer;
 pub mod replay;
 pub mod request;
+pub mod sample;
 pub mod server;
 pub mod shorten;
 mod ties;
