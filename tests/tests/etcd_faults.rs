@@ -90,17 +90,19 @@ fn the_quota_ends_writes_until_room_is_made() {
         assert!(health.contains("Active Alarm(s): NOSPACE"), "{health}");
         assert!(ctl.fails(&["put", "small", ""]).contains("database space exceeded"));
         assert!(ctl.fails(&["lease", "grant", "100"]).contains("database space exceeded"));
-        // Deleting, compacting and defragmenting make room.
-        assert_eq!(ctl.ok(&["del", &format!("{:06}", taken / 2), "a"]), (taken - taken / 2).to_string());
+        // Deleting, compacting and defragmenting make room. What is left is little: the twin's file grows by doubling
+        // while it is defragmented, and the quota counts the file.
+        let kept = taken / 8;
+        assert_eq!(ctl.ok(&["del", &format!("{kept:06}"), "a"]), (taken - kept).to_string());
         let revision = ctl.json(&["get", "x"])["header"]["revision"].to_string();
         ctl.ok(&["compaction", &revision, "--physical"]);
         ctl.ok(&["defrag"]);
         assert!(ctl.ok(&["alarm", "disarm"]).contains("alarm:NOSPACE"));
         assert_eq!(ctl.ok(&["alarm", "list"]), "");
-        for number in taken / 2..taken * 3 / 4 {
+        for number in kept..kept * 2 {
             client.put(number).unwrap();
         }
-        client.has(taken * 3 / 4);
+        client.has(kept * 2);
     }
 }
 
