@@ -1,0 +1,13 @@
+//! The service proxy: Services and EndpointSlices in, a [`ServiceTable`] by one pure function, and back ends that
+//! write it down.
+//!
+//! ```text
+//! source (files; an API later) ─ objects ─► semantics ─ ServiceTable, changes ─► back end (eBPF; others later)
+//! ```
+
+mod table;
+
+pub use table::{
+    Endpoint, Family, Frontend, FrontendKind, HealthCheck, LeftOut, Policy, PortChange, PortId, Protocol,
+    ServiceName, ServicePort, ServiceTable, TableChanges,
+};
