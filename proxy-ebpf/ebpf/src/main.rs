@@ -4,7 +4,10 @@
 #![no_main]
 
 mod choose;
+mod count;
 mod maps;
+mod ports;
+mod socket;
 mod tc;
 
 #[cfg(not(test))]
