@@ -35,6 +35,7 @@ mod plan;
 mod route;
 mod rule;
 mod socket;
+mod sockets;
 mod state;
 
 pub mod nft;
@@ -57,4 +58,5 @@ pub use plan::{Desired, Scope, plan};
 pub use route::{Route, RouteKey, RouteScope};
 pub use rule::Rule;
 pub use socket::RouteSocket;
+pub use sockets::{ConnectedSocket, SocketDiag};
 pub use state::{Observe, State};
