@@ -5,8 +5,13 @@
 //! source (files; an API later) ─ objects ─► semantics ─ ServiceTable, changes ─► back end (eBPF; others later)
 //! ```
 
+mod semantics;
 mod table;
 
+pub use semantics::{
+    NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Tracker,
+    Update,
+};
 pub use table::{
     Endpoint, Family, Frontend, FrontendKind, HealthCheck, LeftOut, Policy, PortChange, PortId, Protocol,
     ServiceName, ServicePort, ServiceTable, TableChanges,

@@ -13,7 +13,7 @@
 use ipnetwork::IpNetwork;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -226,6 +226,21 @@ impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let colon = if self.port.is_empty() { "" } else { ":" };
         write!(f, "{}{colon}{} {} {}", self.service, self.port, self.protocol, self.family)
+    }
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{} {}", self.kind, SocketAddr::new(address, self.port)),
+            None => write!(f, "{} {}", self.kind, self.port),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", SocketAddr::new(self.address, self.port), if self.local { " (local)" } else { "" })
     }
 }
 

@@ -1,0 +1,280 @@
+//! The table, kept up to date as objects change.
+//!
+//! ```text
+//! updates ─► touched services ─► meanings, claims ─► services that win or lose a claim by it ─► ports that differ
+//! ```
+//!
+//! The cost of an update is that of the services that it touches; a change of this Node touches all.
+
+use super::claims::{Claim, Claimant, Claims};
+use super::node::{NodeOptions, NodeView};
+use super::object::{Object, ObjectKey, ObjectKind, Update};
+use super::order::in_order;
+use super::service::{LEFT_ALONE_LABELS, Meaning, Wanted, meaning};
+use crate::{HealthCheck, PortChange, PortId, ServiceName, ServicePort, ServiceTable, TableChanges};
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The label of a slice that names its service (`discovery.k8s.io/v1`).
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Holds the objects and the table that they mean.
+#[derive(Debug)]
+pub struct Tracker {
+    options: Option<NodeOptions>,
+    node: NodeView,
+    entries: BTreeMap<ServiceName, Entry>,
+    /// The service of each slice.
+    owners: HashMap<ObjectKey, ServiceName>,
+    claims: Claims,
+    table: ServiceTable,
+}
+
+/// A service with its slices. There may be slices without their service.
+#[derive(Debug, Default)]
+struct Entry {
+    service: Option<Arc<Service>>,
+    slices: BTreeMap<String, Arc<EndpointSlice>>,
+    claims: BTreeSet<(Claim, Claimant)>,
+    ports: Vec<PortId>,
+    health_check: Option<u16>,
+}
+
+impl Entry {
+    fn meaning(&self, name: &ServiceName, node: &NodeView) -> Meaning {
+        let Some(service) = &self.service else { return Meaning::default() };
+        let slices: Vec<&EndpointSlice> = self.slices.values().map(Arc::as_ref).collect();
+        meaning(name, service, &slices, node)
+    }
+}
+
+impl Tracker {
+    /// A tracker without objects. The node is as its options say until its Node object comes.
+    pub fn new(options: NodeOptions) -> Tracker {
+        let node = NodeView::new(&options, None);
+        Tracker { options: Some(options), ..Tracker::with_node(node) }
+    }
+
+    /// A tracker for a node that stays as it is.
+    pub(crate) fn with_node(node: NodeView) -> Tracker {
+        Tracker {
+            options: None,
+            node,
+            entries: BTreeMap::new(),
+            owners: HashMap::new(),
+            claims: Claims::default(),
+            table: ServiceTable::default(),
+        }
+    }
+
+    /// The table that the objects mean.
+    pub fn table(&self) -> &ServiceTable {
+        &self.table
+    }
+
+    /// This node.
+    pub fn node(&self) -> &NodeView {
+        &self.node
+    }
+
+    pub(crate) fn into_table(self) -> ServiceTable {
+        self.table
+    }
+
+    /// Takes objects' new states, and returns what changed in the table by them.
+    pub fn apply(&mut self, updates: Vec<Update>) -> TableChanges {
+        let mut changes = TableChanges::default();
+        let mut touched = BTreeSet::new();
+        for Update { key, object } in updates {
+            match (key.kind, object) {
+                (ObjectKind::Service, Some(Object::Service(service))) => {
+                    self.set_service(&key, Some(service), &mut touched);
+                }
+                (ObjectKind::EndpointSlice, Some(Object::EndpointSlice(slice))) => {
+                    self.set_slice(&key, Some(slice), &mut touched);
+                }
+                (ObjectKind::Node, Some(Object::Node(node))) => {
+                    changes.node |= self.set_node(&key, Some(&node), &mut touched);
+                }
+                (ObjectKind::Service, _) => self.set_service(&key, None, &mut touched),
+                (ObjectKind::EndpointSlice, _) => self.set_slice(&key, None, &mut touched),
+                (ObjectKind::Node, _) => changes.node |= self.set_node(&key, None, &mut touched),
+            }
+        }
+        self.recompute(touched, &mut changes);
+        changes
+    }
+
+    fn set_service(
+        &mut self,
+        key: &ObjectKey,
+        service: Option<Arc<Service>>,
+        touched: &mut BTreeSet<ServiceName>,
+    ) {
+        let name = ServiceName { namespace: key.namespace.clone(), name: key.name.clone() };
+        self.entries.entry(name.clone()).or_default().service = service;
+        touched.insert(name);
+    }
+
+    fn set_slice(
+        &mut self,
+        key: &ObjectKey,
+        slice: Option<Arc<EndpointSlice>>,
+        touched: &mut BTreeSet<ServiceName>,
+    ) {
+        if let Some(owner) = self.owners.remove(key) {
+            if let Some(entry) = self.entries.get_mut(&owner) {
+                entry.slices.remove(&key.name);
+            }
+            touched.insert(owner);
+        }
+        let Some(slice) = slice else { return };
+        let Some(owner) = owner_of(key, &slice) else { return };
+        self.entries.entry(owner.clone()).or_default().slices.insert(key.name.clone(), slice);
+        self.owners.insert(key.clone(), owner.clone());
+        touched.insert(owner);
+    }
+
+    /// Returns whether the node's addresses changed.
+    fn set_node(
+        &mut self,
+        key: &ObjectKey,
+        node: Option<&Node>,
+        touched: &mut BTreeSet<ServiceName>,
+    ) -> bool {
+        let Some(options) = self.options.as_ref().filter(|options| options.name == key.name) else {
+            return false;
+        };
+        let view = NodeView::new(options, node);
+        let addresses_changed = view.addresses != self.node.addresses;
+        if view.zone != self.node.zone {
+            touched.extend(self.entries.keys().cloned());
+        }
+        self.node = view;
+        addresses_changed
+    }
+
+    /// Computes touched services anew, and those that win or lose a frontend by it.
+    fn recompute(&mut self, touched: BTreeSet<ServiceName>, changes: &mut TableChanges) {
+        let mut meanings = BTreeMap::new();
+        let mut contested = BTreeSet::new();
+        for name in touched {
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            let meaning = entry.meaning(&name, &self.node);
+            let wants = meaning.claims();
+            for (claim, claimant) in entry.claims.difference(&wants) {
+                self.claims.remove(claim, claimant);
+                contested.insert(*claim);
+            }
+            for (claim, claimant) in wants.difference(&entry.claims) {
+                self.claims.add(*claim, claimant.clone());
+                contested.insert(*claim);
+            }
+            entry.claims = wants;
+            meanings.insert(name, meaning);
+        }
+        for claimant in contested.iter().flat_map(|claim| self.claims.claimants(claim)) {
+            if let Some(entry) = self.entries.get(&claimant.service) {
+                let again = || entry.meaning(&claimant.service, &self.node);
+                meanings.entry(claimant.service.clone()).or_insert_with(again);
+            }
+        }
+        let mut ports = Vec::new();
+        let mut health_checks = Vec::new();
+        for (name, meaning) in meanings {
+            self.write(&name, meaning, &mut ports, &mut health_checks);
+        }
+        ports.sort_by(|a, b| a.id.cmp(&b.id));
+        changes.ports = in_order(ports);
+        self.write_health_checks(health_checks, changes);
+    }
+
+    /// Writes one service into the table.
+    fn write(
+        &mut self,
+        name: &ServiceName,
+        mut meaning: Meaning,
+        changed: &mut Vec<PortChange>,
+        health_checks: &mut Vec<(u16, Option<HealthCheck>)>,
+    ) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let old_health_check = entry.health_check.take();
+        health_checks.extend(old_health_check.map(|port| (port, None)));
+        if let Some((port, claimant, check)) = meaning.health_check.take() {
+            match self.claims.winner_over(&Claim::HealthCheck(port), &claimant) {
+                Some(winner) => {
+                    let refused = format!("healthCheckNodePort {port}: taken by {}", winner.service);
+                    meaning.ports.iter_mut().for_each(|wanted| wanted.port.refused.push(refused.clone()));
+                }
+                None => {
+                    entry.health_check = Some(port);
+                    health_checks.push((port, Some(check)));
+                }
+            }
+        }
+        let mut gone: BTreeSet<PortId> = std::mem::take(&mut entry.ports).into_iter().collect();
+        for wanted in meaning.ports {
+            gone.remove(&wanted.id);
+            entry.ports.push(wanted.id.clone());
+            let (id, after) = resolved(wanted, &self.claims);
+            let before = self.table.ports.get(&id);
+            if before != Some(&after) {
+                let before = self.table.ports.insert(id.clone(), after.clone());
+                changed.push(PortChange { id, before, after: Some(after) });
+            }
+        }
+        for id in gone {
+            let before = self.table.ports.remove(&id);
+            changed.push(PortChange { id, before, after: None });
+        }
+        match meaning.left_alone {
+            Some(reason) => self.table.left_alone.insert(name.clone(), reason),
+            None => self.table.left_alone.remove(name),
+        };
+        if entry.service.is_none() && entry.slices.is_empty() {
+            self.entries.remove(name);
+        }
+    }
+
+    /// Writes health checks down: what services gave up first, then what services have.
+    fn write_health_checks(&mut self, written: Vec<(u16, Option<HealthCheck>)>, changes: &mut TableChanges) {
+        let mut after: BTreeMap<u16, Option<HealthCheck>> = BTreeMap::new();
+        for (port, check) in written {
+            let slot = after.entry(port).or_default();
+            *slot = check.or_else(|| slot.take());
+        }
+        for (port, check) in after {
+            if self.table.health_checks.get(&port) != check.as_ref() {
+                match &check {
+                    Some(check) => self.table.health_checks.insert(port, check.clone()),
+                    None => self.table.health_checks.remove(&port),
+                };
+                changes.health_checks.insert(port, check);
+            }
+        }
+    }
+}
+
+/// The service that a slice is of.
+fn owner_of(key: &ObjectKey, slice: &EndpointSlice) -> Option<ServiceName> {
+    let labels = slice.metadata.labels.as_ref()?;
+    if LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label)) {
+        return None;
+    }
+    let name = labels.get(SERVICE_NAME_LABEL)?.clone();
+    Some(ServiceName { namespace: key.namespace.clone(), name })
+}
+
+/// A service port with the frontends that it gets; the others are refused.
+fn resolved(wanted: Wanted, claims: &Claims) -> (PortId, ServicePort) {
+    let Wanted { id, claimant, mut port } = wanted;
+    let refused = &mut port.refused;
+    port.frontends.retain(|frontend| {
+        let Some(winner) = claims.winner_over(&Claim::of(&id, frontend), &claimant) else { return true };
+        refused.push(format!("{frontend}: taken by {}", winner.service));
+        false
+    });
+    (id, port)
+}
