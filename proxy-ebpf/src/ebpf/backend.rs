@@ -1,0 +1,289 @@
+//! The back end's trait, over loader, writer and links.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Instant;
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap as BpfMap, MapData};
+use netstate::{Kernel, Observe, State};
+use weft_proxy_abi as abi;
+
+use super::error::EbpfError;
+use super::interfaces::attachments;
+use super::links::{self, CGROUP, INTERFACE};
+use super::options::EbpfOptions;
+use super::pins::Pins;
+use super::row::{Row, address};
+use super::writer::{Writer, absent_is_fine, failed, take};
+use super::{datagrams, encode, object, usage};
+use crate::backend::{Applied, Backend, Counted, MapUsage};
+use crate::explain::Programmed;
+use crate::semantics::NodeView;
+use crate::table::{PortChange, PortId, Protocol, ServicePort, ServiceTable, TableChanges};
+
+/// Services by eBPF.
+pub struct EbpfBackend {
+    options: EbpfOptions,
+    pins: Pins,
+    cgroup: File,
+    ebpf: Ebpf,
+    writer: Writer,
+    node_addresses: BpfMap<MapData, Row<abi::Address>, Row<abi::NodeAddress>>,
+    interfaces: BpfMap<MapData, u32, Row<abi::Interface>>,
+    socket_peers: BpfMap<MapData, Row<abi::SocketKey>, Row<abi::SocketPeer>>,
+    kernel: Kernel,
+}
+
+impl EbpfBackend {
+    /// Checks the options, loads the programs and opens the maps. Attaches nothing yet.
+    pub fn open(options: EbpfOptions) -> Result<EbpfBackend, EbpfError> {
+        options.check()?;
+        let cgroup = links::open_cgroup(&options.cgroup_root)?;
+        let pins = Pins::open(&options.bpf_root)?;
+        let mut ebpf = object::load(&options, &pins)?;
+        let writer = Writer::open(&mut ebpf, &options)?;
+        configure(&mut ebpf, &options)?;
+        Ok(EbpfBackend {
+            node_addresses: take(&mut ebpf, "NODE_ADDRESSES")?,
+            interfaces: take(&mut ebpf, "INTERFACES")?,
+            socket_peers: take(&mut ebpf, "SOCKET_PEERS")?,
+            kernel: Kernel::open()?,
+            options,
+            pins,
+            cgroup,
+            ebpf,
+            writer,
+        })
+    }
+
+    /// Removes programs, links and maps: all that any version of it left below the bpffs.
+    pub fn clean_up(bpf_root: &Path) -> Vec<EbpfError> {
+        Pins::existing(bpf_root).map(|pins| pins.remove_all()).unwrap_or_default()
+    }
+
+    fn write_all<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (&'a PortId, Option<&'a ServicePort>)>,
+    ) -> Applied {
+        let mut applied = Applied::default();
+        for (id, port) in changes {
+            let now = Instant::now();
+            let done = match port.filter(|port| self.unsupported(id, port).is_none()) {
+                Some(port) => self.writer.write(id, port, now),
+                None => self.writer.forget(id, now),
+            };
+            match done {
+                Ok(()) => applied.written += 1,
+                Err(error) => {
+                    tracing::error!(service = %id, %error, "a service port stays as it was");
+                    applied.failed.push((id.clone(), error.to_string()));
+                }
+            }
+        }
+        applied
+    }
+
+    /// Puts the programs at the cgroup.
+    fn attach_cgroup(&mut self) -> Result<(), EbpfError> {
+        for (name, attach_type) in CGROUP {
+            let program = object::program(&self.ebpf, name)?;
+            links::at_cgroup(&self.pins, &self.cgroup, (name, attach_type), program)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the programs at the node's interfaces, and takes them off others.
+    fn attach_interfaces(&mut self, state: &State, node: &NodeView) -> Result<(), EbpfError> {
+        let wanted = attachments(state, &self.options.interfaces, &node.addresses);
+        let there: HashSet<u32> = self.interfaces.keys().flatten().collect();
+        for attachment in &wanted {
+            // The programs find what they need before they run.
+            let value = Row(attachment.value);
+            self.interfaces
+                .insert(attachment.index, value, 0)
+                .map_err(|e| failed("write", "INTERFACES", &e))?;
+            for (attach_type, with_header, without) in INTERFACE {
+                let name = if attachment.ethernet { with_header } else { without };
+                let program = object::program(&self.ebpf, name)?;
+                let hook = (attach_type, name);
+                links::at_interface(&self.pins, attachment.index, &attachment.dev, hook, program)?;
+            }
+        }
+        let indexes: Vec<u32> = wanted.iter().map(|attachment| attachment.index).collect();
+        links::keep_interfaces(&self.pins, &indexes)?;
+        for index in there.iter().filter(|index| !indexes.contains(index)) {
+            absent_is_fine(self.interfaces.remove(index)).map_err(|e| failed("remove", "INTERFACES", &e))?;
+        }
+        Ok(())
+    }
+
+    /// Writes where NodePorts answer.
+    fn write_node_addresses(&mut self, local: &[IpAddr], node: &NodeView) -> Result<(), EbpfError> {
+        let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        let value =
+            |ip: &IpAddr| abi::NodeAddress { flags: if ip.is_loopback() { abi::NODE_LOOPBACK } else { 0 } };
+        let answering = node.answers_node_ports(local);
+        let wanted: HashSet<IpAddr> = answering.into_iter().chain(loopback).collect();
+        let keys: HashSet<abi::Address> = wanted.iter().map(|ip| address(*ip)).collect();
+        for ip in &wanted {
+            self.node_addresses
+                .insert(Row(address(*ip)), Row(value(ip)), 0)
+                .map_err(|e| failed("write", "NODE_ADDRESSES", &e))?;
+        }
+        let there: Vec<Row<abi::Address>> = self.node_addresses.keys().flatten().collect();
+        for key in there.iter().filter(|key| !keys.contains(&key.0)) {
+            absent_is_fine(self.node_addresses.remove(key))
+                .map_err(|e| failed("remove", "NODE_ADDRESSES", &e))?;
+        }
+        Ok(())
+    }
+
+    /// Ends connected UDP sockets to endpoints that a change has taken away.
+    fn end_datagram_sockets(&self, changes: &[PortChange]) {
+        let udp = changes.iter().filter(|change| change.id.protocol == Protocol::Udp);
+        let gone: HashSet<SocketAddr> = udp.flat_map(gone).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let peers = &self.socket_peers;
+        let ours = |cookie, peer: SocketAddr| {
+            let key = abi::SocketKey {
+                cookie,
+                address: address(peer.ip()),
+                port_be: peer.port().to_be(),
+                protocol: abi::UDP,
+                zero: [0; 5],
+            };
+            peers.get(&Row(key), 0).is_ok()
+        };
+        let ended = datagrams::end(&self.options.cgroup_root, &gone, &ours);
+        if ended > 0 {
+            tracing::info!(ended, "ended connected UDP sockets whose endpoints are gone");
+        }
+    }
+}
+
+/// Endpoints that a change takes away.
+fn gone(change: &PortChange) -> Vec<SocketAddr> {
+    let addresses = |port: &Option<ServicePort>| -> HashSet<SocketAddr> {
+        let all = port.iter().flat_map(|port| port.cluster.iter().chain(&port.local));
+        all.map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port)).collect()
+    };
+    addresses(&change.before).difference(&addresses(&change.after)).copied().collect()
+}
+
+/// Writes what the programs need to know of the node.
+fn configure(ebpf: &mut Ebpf, options: &EbpfOptions) -> Result<(), EbpfError> {
+    let mut config: Array<MapData, Row<abi::Config>> = take(ebpf, "CONFIG")?;
+    let value = abi::Config {
+        layout: abi::LAYOUT,
+        maglev_slots: options.maglev_slots,
+        netns_cookie: netns_cookie().map_err(|source| EbpfError::Pin {
+            what: "ask for the cookie of",
+            path: "/proc/self/ns/net".into(),
+            source,
+        })?,
+        snat_first: options.snat_ports.0,
+        snat_last: options.snat_ports.1,
+        zero: 0,
+    };
+    config.set(0, Row(value), 0).map_err(|e| failed("write", "CONFIG", &e))
+}
+
+/// `SO_NETNS_COOKIE` (include/uapi/asm-generic/socket.h, kernel 5.14) of our own namespace.
+fn netns_cookie() -> std::io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("[::]:0"))?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the value has the length that is told.
+    let done = unsafe {
+        libc::getsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd()),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(cookie) }
+}
+
+impl Backend for EbpfBackend {
+    type Error = EbpfError;
+
+    fn mode(&self) -> &'static str {
+        "ebpf"
+    }
+
+    fn unsupported(&self, id: &PortId, _port: &ServicePort) -> Option<String> {
+        let sctp = "the eBPF back end does not translate SCTP";
+        (id.protocol == Protocol::Sctp).then(|| sctp.to_owned())
+    }
+
+    fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, EbpfError> {
+        let supported: Vec<_> =
+            table.ports.iter().filter(|(id, port)| self.unsupported(id, port).is_none()).collect();
+        let left_over = self.writer.recover(supported.iter().copied())?;
+        let mut applied = self.write_all(supported.into_iter().map(|(id, port)| (id, Some(port))));
+        let forgotten = self.write_all(left_over.iter().map(|id| (id, None)));
+        applied.failed.extend(forgotten.failed);
+        self.look_at_node(node)?;
+        Ok(applied)
+    }
+
+    fn apply(&mut self, changes: &TableChanges) -> Result<Applied, EbpfError> {
+        let applied = self.write_all(changes.ports.iter().map(|change| (&change.id, change.after.as_ref())));
+        self.end_datagram_sockets(&changes.ports);
+        Ok(applied)
+    }
+
+    fn look_at_node(&mut self, node: &NodeView) -> Result<(), EbpfError> {
+        let state = self.kernel.observe(&Observe { addresses: true, ..Observe::default() })?;
+        let local: Vec<IpAddr> =
+            state.addresses.iter().filter(|a| !a.link_scope).map(|a| a.net.ip()).collect();
+        self.write_node_addresses(&local, node)?;
+        self.attach_interfaces(&state, node)?;
+        self.attach_cgroup()
+    }
+
+    fn programmed(&self, id: &PortId) -> Result<Programmed, EbpfError> {
+        let frontends = self.writer.frontends(id)?;
+        let blocks = |(key, service): (abi::FrontendKey, abi::Service)| {
+            let of = |block| self.writer.endpoints(block);
+            (encode::text(&key), of(service.inside), of(service.outside))
+        };
+        Ok(Programmed { frontends: frontends.into_iter().map(blocks).collect() })
+    }
+
+    fn counted(&self) -> Result<Vec<(PortId, Counted)>, EbpfError> {
+        let count = |(id, number): (&PortId, u32)| Ok((id.clone(), sum(&self.writer.counters(number)?)));
+        self.writer.numbers().map(count).collect()
+    }
+
+    fn usage(&self) -> Result<Vec<MapUsage>, EbpfError> {
+        usage::usage(&self.pins, &self.writer, &self.options)
+    }
+
+    fn memory(&self) -> u64 {
+        usage::memory(&self.pins)
+    }
+}
+
+/// The sum over the CPUs.
+fn sum(by_cpu: &[Row<abi::Counters>]) -> Counted {
+    by_cpu.iter().fold(Counted::default(), |mut sum, Row(counters)| {
+        sum.socket_connections += counters.socket_connections;
+        sum.packet_connections += counters.packet_connections;
+        sum.packets_in += counters.packets_in;
+        sum.bytes_in += counters.bytes_in;
+        sum.packets_out += counters.packets_out;
+        sum.bytes_out += counters.bytes_out;
+        sum.dropped.iter_mut().zip(counters.dropped).for_each(|(sum, more)| *sum += more);
+        sum
+    })
+}
