@@ -1,6 +1,5 @@
-//! What a back end is: something that writes a service table down, and can tell what it has written.
+//! What a back end is: something that writes a service table down.
 
-use crate::explain::Programmed;
 use crate::semantics::NodeView;
 use crate::table::{PortId, ServicePort, ServiceTable, TableChanges};
 
@@ -66,9 +65,6 @@ pub trait Backend {
 
     /// Looks at the node's interfaces and addresses again, and at what somebody may have taken away.
     fn look_at_node(&mut self, node: &NodeView) -> Result<(), Self::Error>;
-
-    /// What is written for a service port.
-    fn programmed(&self, id: &PortId) -> Result<Programmed, Self::Error>;
 
     /// What was counted, by service port.
     fn counted(&self) -> Result<Vec<(PortId, Counted)>, Self::Error>;

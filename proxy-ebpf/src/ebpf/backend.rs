@@ -19,9 +19,8 @@ use super::options::EbpfOptions;
 use super::pins::Pins;
 use super::row::{Row, address};
 use super::writer::{Writer, absent_is_fine, failed, take};
-use super::{datagrams, encode, object, usage};
+use super::{datagrams, object, usage};
 use crate::backend::{Applied, Backend, Counted, MapUsage};
-use crate::explain::Programmed;
 use crate::semantics::NodeView;
 use crate::table::{PortChange, PortId, Protocol, ServicePort, ServiceTable, TableChanges};
 
@@ -249,15 +248,6 @@ impl Backend for EbpfBackend {
         self.write_node_addresses(&local, node)?;
         self.attach_interfaces(&state, node)?;
         self.attach_cgroup()
-    }
-
-    fn programmed(&self, id: &PortId) -> Result<Programmed, EbpfError> {
-        let frontends = self.writer.frontends(id)?;
-        let blocks = |(key, service): (abi::FrontendKey, abi::Service)| {
-            let of = |block| self.writer.endpoints(block);
-            (encode::text(&key), of(service.inside), of(service.outside))
-        };
-        Ok(Programmed { frontends: frontends.into_iter().map(blocks).collect() })
     }
 
     fn counted(&self) -> Result<Vec<(PortId, Counted)>, EbpfError> {

@@ -366,27 +366,6 @@ impl Writer {
         Ok(())
     }
 
-    /// What a service port's frontends lead to, as the maps have it.
-    pub fn frontends(&self, id: &PortId) -> Result<Vec<(abi::FrontendKey, abi::Service)>, EbpfError> {
-        let Some(written) = self.written.get(id) else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        for key in written.frontends.keys() {
-            let there =
-                present(self.services.get(&Row(*key), 0)).map_err(|e| failed("read", "SERVICES", &e))?;
-            found.extend(there.map(|Row(service)| (*key, service)));
-        }
-        found.sort_by_key(|(key, _)| *key);
-        Ok(found)
-    }
-
-    /// The endpoints of a block.
-    pub fn endpoints(&self, block: abi::Block) -> Vec<Endpoint> {
-        (block.base..block.base.saturating_add(block.count))
-            .filter_map(|at| self.endpoints.get(at))
-            .map(|endpoint| encode::of_endpoint(&endpoint))
-            .collect()
-    }
-
     /// Service ports that are written, and their numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (&PortId, u32)> {
         self.written.iter().map(|(id, written)| (id, written.id))
@@ -438,7 +417,7 @@ pub fn absent_is_fine(done: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-fn present<T>(found: Result<T, MapError>) -> Result<Option<T>, MapError> {
+pub fn present<T>(found: Result<T, MapError>) -> Result<Option<T>, MapError> {
     match found {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
