@@ -25,6 +25,9 @@
 
 #![no_std]
 
+pub mod hash;
+pub mod state;
+
 /// Changes with every change of a layout below: maps of another number are not taken over.
 pub const LAYOUT: u32 = 1;
 

@@ -1,0 +1,291 @@
+//! What the programs know of a packet: its tuple, and where its fields are.
+//!
+//! ```text
+//! link header │ IPv4 with options, or IPv6 with at most six extension headers │ TCP, UDP, ICMP, ICMPv6
+//!             l3                                                              l4
+//! ```
+//!
+//! All else has no [`Packet`] and goes on untouched; so does one whose headers are cut short.
+
+use weft_proxy_abi::{Address, ConnectionKey, TCP, UDP};
+
+use super::skb::Skb;
+
+/// ICMP's protocol number.
+pub const ICMP: u8 = 1;
+/// ICMPv6's protocol number.
+pub const ICMPV6: u8 = 58;
+
+/// Extension headers that are skipped: no sender has a reason for more.
+const EXTENSION_HEADERS: u32 = 6;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+
+/// How much of a packet there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// The first fragment, which has the ports.
+    First,
+    /// A later fragment: data alone.
+    Later,
+}
+
+/// A packet, or the one that an ICMP error tells of.
+#[repr(C, align(8))]
+pub struct Packet {
+    /// Its tuple; the ports are 0 while unknown (ICMP, later fragments).
+    pub key: ConnectionKey,
+    /// Where the IP header begins.
+    pub l3: u32,
+    /// Where the transport header begins.
+    pub l4: u32,
+    /// The identification that its fragments share.
+    pub id: u32,
+    pub part: Part,
+    /// TCP's flags.
+    pub flags: u8,
+    pub v6: bool,
+}
+
+/// RFC 791, section 3.1.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Ipv4 {
+    version_length: u8,
+    service: u8,
+    length_be: u16,
+    id_be: u16,
+    fragment_be: u16,
+    ttl: u8,
+    protocol: u8,
+    checksum_be: u16,
+    source: [u8; 4],
+    destination: [u8; 4],
+}
+
+/// RFC 8200, section 3.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Ipv6 {
+    version: u8,
+    class_label: [u8; 3],
+    length_be: u16,
+    next: u8,
+    hops: u8,
+    source: Address,
+    destination: Address,
+}
+
+/// RFC 8200, section 4.5.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Ipv6Fragment {
+    next: u8,
+    reserved: u8,
+    offset_be: u16,
+    id_be: u32,
+}
+
+/// The part of a TCP header that matters, and its length without options (RFC 9293, section 3.1).
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Tcp {
+    source_be: u16,
+    destination_be: u16,
+    numbers: [u32; 2],
+    offset: u8,
+    flags: u8,
+    window_checksum_urgent: [u16; 3],
+}
+
+/// RFC 768.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Udp {
+    source_be: u16,
+    destination_be: u16,
+    length_checksum: [u16; 2],
+}
+
+impl Packet {
+    /// The packet whose IP header is at `l3`, as it comes to `hook`.
+    #[inline(always)]
+    pub fn of(skb: Skb, l3: u32, hook: u8) -> Option<Packet> {
+        let v6 = match (skb.protocol() as u16).to_be() {
+            0x0800 => false,
+            0x86dd => true,
+            _ => return None,
+        };
+        let mut packet = Packet::empty(l3, v6, hook);
+        if !network(skb, &mut packet) || !complete(skb, &packet) || !transport(skb, &mut packet) {
+            return None;
+        }
+        Some(packet)
+    }
+
+    /// The packet at `l3` inside an ICMP error, of which there may be no more than the ports.
+    #[inline(always)]
+    pub fn embedded(skb: Skb, l3: u32, v6: bool, hook: u8) -> Option<Packet> {
+        let mut packet = Packet::empty(l3, v6, hook);
+        if !network(skb, &mut packet) || packet.part == Part::Later {
+            return None;
+        }
+        if !matches!(packet.key.protocol, TCP | UDP) {
+            return None;
+        }
+        // RFC 792: at least 64 bits of what follows the header.
+        let udp: Udp = skb.read(packet.l4)?;
+        packet.key.source_port_be = udp.source_be;
+        packet.key.destination_port_be = udp.destination_be;
+        Some(packet)
+    }
+
+    #[inline(always)]
+    fn empty(l3: u32, v6: bool, hook: u8) -> Packet {
+        let key = ConnectionKey {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port_be: 0,
+            destination_port_be: 0,
+            protocol: 0,
+            hook,
+            zero: 0,
+        };
+        Packet { key, l3, l4: l3, id: 0, part: Part::Whole, flags: 0, v6 }
+    }
+
+    #[inline(always)]
+    pub fn is_icmp(&self) -> bool {
+        self.key.protocol == if self.v6 { ICMPV6 } else { ICMP }
+    }
+
+    /// Where the checksum is that covers the transport's data.
+    #[inline(always)]
+    pub fn checksum(&self) -> u32 {
+        self.l4
+            + match self.key.protocol {
+                TCP => 16,
+                UDP => 6,
+                _ => 2,
+            }
+    }
+}
+
+/// Reads the IP header, and finds the transport header.
+#[inline(never)]
+fn network(skb: Skb, packet: &mut Packet) -> bool {
+    let read = if packet.v6 { network_v6(skb, packet) } else { network_v4(skb, packet) };
+    read.is_some()
+}
+
+#[inline(always)]
+fn network_v4(skb: Skb, packet: &mut Packet) -> Option<()> {
+    let ip: Ipv4 = skb.read(packet.l3)?;
+    let length = u32::from(ip.version_length & 0x0f) * 4;
+    if ip.version_length >> 4 != 4 || length < 20 {
+        return None;
+    }
+    packet.key.source = mapped(ip.source);
+    packet.key.destination = mapped(ip.destination);
+    packet.key.protocol = ip.protocol;
+    packet.l4 = packet.l3 + length;
+    packet.id = ip.id_be.into();
+    let fragment = u16::from_be(ip.fragment_be);
+    packet.part = part(fragment & 0x1fff, fragment & 0x2000 != 0);
+    Some(())
+}
+
+#[inline(always)]
+fn network_v6(skb: Skb, packet: &mut Packet) -> Option<()> {
+    let ip: Ipv6 = skb.read(packet.l3)?;
+    if ip.version >> 4 != 6 {
+        return None;
+    }
+    packet.key.source = ip.source;
+    packet.key.destination = ip.destination;
+    let (mut next, mut l4) = (ip.next, packet.l3 + 40);
+    for _ in 0..EXTENSION_HEADERS {
+        match next {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS if packet.part != Part::Later => {
+                let [following, length]: [u8; 2] = skb.read(l4)?;
+                next = following;
+                l4 += (u32::from(length) + 1) * 8;
+            }
+            FRAGMENT if packet.part == Part::Whole => {
+                let fragment: Ipv6Fragment = skb.read(l4)?;
+                let offset = u16::from_be(fragment.offset_be);
+                packet.part = part(offset >> 3, offset & 1 != 0);
+                packet.id = fragment.id_be;
+                next = fragment.next;
+                l4 += 8;
+            }
+            _ => break,
+        }
+    }
+    packet.key.protocol = next;
+    packet.l4 = l4;
+    Some(())
+}
+
+/// Whether the packet is as long as it says. One of more than 65,535 bytes (segmentation offload) says 0.
+#[inline(always)]
+fn complete(skb: Skb, packet: &Packet) -> bool {
+    let (field, header) = if packet.v6 { (4, 40) } else { (2, 0) };
+    let Some(length_be) = skb.read::<u16>(packet.l3 + field) else {
+        return false;
+    };
+    let end = packet.l3 + header + u32::from(u16::from_be(length_be));
+    let least = match packet.key.protocol {
+        _ if packet.part == Part::Later => 0,
+        TCP => 20,
+        _ => 8,
+    };
+    length_be == 0 || (end <= skb.len() && packet.l4 + least <= end)
+}
+
+/// Reads the transport header, which must be there whole.
+#[inline(always)]
+fn transport(skb: Skb, packet: &mut Packet) -> bool {
+    if packet.is_icmp() {
+        return packet.part != Part::Later && skb.read::<u64>(packet.l4).is_some();
+    }
+    match packet.key.protocol {
+        TCP | UDP if packet.part == Part::Later => true,
+        TCP => {
+            let Some(tcp) = skb.read::<Tcp>(packet.l4) else {
+                return false;
+            };
+            packet.key.source_port_be = tcp.source_be;
+            packet.key.destination_port_be = tcp.destination_be;
+            packet.flags = tcp.flags;
+            true
+        }
+        UDP => {
+            let Some(udp) = skb.read::<Udp>(packet.l4) else {
+                return false;
+            };
+            packet.key.source_port_be = udp.source_be;
+            packet.key.destination_port_be = udp.destination_be;
+            true
+        }
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn part(offset: u16, more: bool) -> Part {
+    match (offset, more) {
+        (0, false) => Part::Whole,
+        (0, true) => Part::First,
+        _ => Part::Later,
+    }
+}
+
+#[inline(always)]
+fn mapped(v4: [u8; 4]) -> Address {
+    let [a, b, c, d] = v4;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
