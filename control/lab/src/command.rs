@@ -11,6 +11,7 @@ use crate::network;
 use crate::pods::{self, Order};
 use crate::progress::Progress;
 use crate::relay;
+use crate::services;
 use crate::state::{Home, Plugin, Spec};
 use crate::status::status;
 use crate::up::{self, pod_of};
@@ -65,6 +66,8 @@ enum Verb {
         #[arg(long, default_value_t = 100)]
         megabytes: u64,
     },
+    /// Check that the services spread over all pods, from pods, nodes and outside
+    Services(Name),
     /// Measure throughput between pods beside the same between their hosts
     Bench(BenchArgs),
     /// Add and delete pods
@@ -78,7 +81,7 @@ enum Verb {
         lab: Name,
         /// Name of a node
         node: String,
-        /// flannel, etcd or load
+        /// flannel, etcd, proxy or load
         daemon: String,
     },
     /// Take a device of a node down or up
@@ -220,6 +223,11 @@ impl LabCommand {
                 println!("{}", matrix.table());
                 matrix.verdict()?;
             }
+            Verb::Services(lab) => {
+                let spread = services::spread(&Home::of(&lab.name)?)?;
+                println!("{}", spread.table());
+                spread.verdict()?;
+            }
             Verb::Bench(args) => args.run()?,
             Verb::Pod { verb } => verb.run()?,
             Verb::Start { lab, node, daemon } => start(&lab.name, &node, &daemon)?,
@@ -311,6 +319,7 @@ impl PodVerb {
                     state.pods.pop();
                 }
                 home.save(&state)?;
+                services::write(&home, &state)?;
                 added
             }
             PodVerb::Del { lab, pod } => {
@@ -319,8 +328,10 @@ impl PodVerb {
                 let mut state = home.load()?;
                 state.entrance(&home, &pod)?;
                 if let Some(at) = state.pods.iter().position(|p| p.name == pod) {
-                    pods::delete(&home, &state.spec, &state.pods[at], state.spec.plugin)?;
-                    state.pods.remove(at);
+                    let gone = state.pods.remove(at);
+                    // No new connection goes to a pod that is about to end.
+                    services::write(&home, &state)?;
+                    pods::delete(&home, &state.spec, &gone, state.spec.plugin)?;
                 }
                 home.save(&state)
             }

@@ -58,6 +58,10 @@ fn arguments(spec: &Spec, endpoints: &[String], place: &PlaceState, daemon: &str
             all.push("--ip-masq".into());
             Ok(all)
         }
+        ("proxy", Role::Node) => {
+            let manifests = ["--manifests", crate::services::MANIFESTS].map(str::to_owned);
+            Ok([vec![own(&spec.weft), "proxy".into()], manifests.to_vec()].concat())
+        }
         ("load", _) => Ok([own(&spec.weft), "lab".into(), "load".into(), "server".into()].to_vec()),
         _ => {
             let why = format!("{}: there is no daemon {daemon:?} for it", place.name);
@@ -150,6 +154,47 @@ pub fn write_in(home: &Home, node: &str, path: &str, text: &str) -> Result<()> {
     } else {
         Err(LabError::Program { what, place: node.into(), said, log: None })
     }
+}
+
+/// Writes a file in a node's view beside the one that is there, and puts it in its place.
+pub fn replace_in(home: &Home, node: &str, path: &str, text: &str) -> Result<()> {
+    // A name that readers of the folder pass over.
+    let part = match path.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/.{name}"),
+        None => format!(".{path}"),
+    };
+    write_in(home, node, &part, text)?;
+    let mut command = home.place(node)?.command("mv")?;
+    let status = command.args(["-f", &part, path]).status().tried(|| format!("write {path} of {node}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(LabError::Program {
+            what: format!("writing {path}"),
+            place: node.into(),
+            said: status.to_string(),
+            log: None,
+        }),
+    }
+}
+
+/// Waits until a node's proxy has written its services, or has ended.
+pub fn wait_for_proxy(home: &Home, node: &str, pid: u32) -> Result<()> {
+    let start = Instant::now();
+    let log = home.log(node, "proxy");
+    while start.elapsed() < OVERLAY_WITHIN {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        if said.contains("services are in the datapath") {
+            return Ok(());
+        }
+        if !runs(pid) {
+            let said = last_line(&log);
+            let what = "the service proxy".into();
+            return Err(LabError::Program { what, place: node.into(), said, log: Some(log) });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let what = format!("services on {node}");
+    Err(LabError::Late { what, seconds: OVERLAY_WITHIN.as_secs(), log: Some(log) })
 }
 
 /// Whether a process is there and no zombie (our own children are not waited for).

@@ -28,6 +28,7 @@ mod network;
 mod pods;
 mod progress;
 mod relay;
+mod services;
 mod state;
 mod status;
 mod topology;

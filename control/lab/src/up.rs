@@ -13,6 +13,7 @@ use crate::network;
 use crate::pods;
 use crate::progress::Progress;
 use crate::relay;
+use crate::services;
 use crate::state::{Home, PlaceState, Plugin, PodState, Spec, State};
 use crate::topology::{MOST_NODES, Role, Topology};
 use cni_plugin::caller::find_plugin;
@@ -79,7 +80,7 @@ fn check(spec: &Spec) -> Result<Topology> {
 
 /// All steps, in order.
 fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
-    let progress = Progress::of(6 + u64::from(spec.nodes));
+    let progress = Progress::of(7 + u64::from(spec.nodes));
     let name = spec.name.clone();
     let mut state = State {
         spec,
@@ -102,6 +103,8 @@ fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
     wire(home, &mut state)?;
     wait_for_peers(home, &state)?;
     network::wait_for_outside(home, topology)?;
+    step(home, &mut state, &progress, "services")?;
+    proxies(home, &mut state)?;
     step(home, &mut state, &progress, "up")?;
     progress.end(&format!("lab {name} is up: {} nodes, {} pods", state.spec.nodes, state.pods.len()));
     Ok(())
@@ -183,6 +186,18 @@ fn overlays(home: &Home, state: &mut State, progress: &Progress) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Starts each node's service proxy over the lab's services.
+fn proxies(home: &Home, state: &mut State) -> Result<()> {
+    services::write(home, state)?;
+    let nodes: Vec<String> = state.nodes().map(|node| node.name.clone()).collect();
+    let mut waiting = Vec::new();
+    for node in &nodes {
+        waiting.push((node, daemons::start(home, state, node, "proxy")?));
+        home.save(state)?;
+    }
+    waiting.into_iter().try_for_each(|(node, pid)| daemons::wait_for_proxy(home, node, pid))
 }
 
 /// Waits until every node has leased its subnet and has routes to those of all others.

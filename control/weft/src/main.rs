@@ -11,6 +11,7 @@ mod flannel;
 mod health;
 mod listen_urls;
 mod logs;
+mod proxy;
 mod systemd;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Flannel(Box<flannel::Flags>),
     /// Embedded state: a single-node server that speaks etcd v3. Flags and environment are etcd's.
     Etcd(Box<etcd_server::Flags>),
+    /// The service proxy: ClusterIP and NodePort by eBPF. Flags are kube-proxy's.
+    Proxy(Box<proxy::Command>),
     /// A lab of nodes and pods on this machine, in network namespaces.
     Lab(weft_lab::LabCommand),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Flannel(flags) => flannel::main(&flags),
         Command::Etcd(flags) => etcd_server::main(&flags),
+        Command::Proxy(proxy) => proxy::main(*proxy),
         Command::Lab(lab) => lab.run().map_err(Into::into),
     };
     match done {

@@ -22,6 +22,7 @@ mod pins;
 mod reader;
 mod row;
 mod sys;
+mod trace;
 mod usage;
 mod writer;
 
@@ -30,3 +31,4 @@ pub use error::EbpfError;
 pub use interfaces::Chosen;
 pub use options::{EbpfOptions, MapSize, Sizes};
 pub use reader::Reader;
+pub use trace::{Client, Destination, TraceParseError};

@@ -1,6 +1,6 @@
 //! `weft lab load …`: the load tool's own command line.
 
-use super::{LoadError, Measurement, PORT, PORTS, Probe, Server, Workload, measure, probe};
+use super::{Dial, LoadError, Measurement, PORT, PORTS, Probe, Server, Workload, dial, measure, probe};
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,8 @@ enum Verb {
     },
     /// Read targets as JSON from standard input, probe them, and print the results as JSON
     Probe,
+    /// Read what to dial as JSON from standard input, dial, and print who answered as JSON
+    Dial,
 }
 
 /// The workloads as they are typed.
@@ -111,6 +113,13 @@ impl LoadCommand {
                 io::stdin().read_to_string(&mut text)?;
                 let plan: Probe = serde_json::from_str(&text)?;
                 Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&probe(&plan))?)?)
+            }
+            Verb::Dial => {
+                let mut text = String::new();
+                io::stdin().read_to_string(&mut text)?;
+                let plan: Vec<Dial> = serde_json::from_str(&text)?;
+                let done: Vec<_> = plan.iter().map(dial).collect();
+                Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&done)?)?)
             }
         }
     }

@@ -12,6 +12,7 @@
 //! 'B' seed data…  → SHA-256 of the data                     bulk transfer
 //! 'W'             → the client's address as text            who am I
 //! 'U'             → a UDP port; then a byte → packets seen  UDP packets
+//! "weft: who are you?"  → host name and the client's address      also as a datagram
 //! UDP, first port: datagrams come back                      UDP echo
 //! ```
 //!
@@ -20,6 +21,7 @@
 mod command;
 mod cpu;
 mod datagram;
+mod dial;
 mod ping;
 mod probe;
 mod request;
@@ -29,6 +31,7 @@ mod transfer;
 
 pub use command::{LoadCommand, LoadCommandError, duration};
 pub use cpu::Busy;
+pub use dial::{Dial, Dialled, Way, dial};
 pub use probe::{Check, Probe, ProbeResult, Target, probe};
 pub use server::Server;
 
@@ -52,6 +55,8 @@ const CLOSE: u8 = b'C';
 const BULK: u8 = b'B';
 const WHO: u8 = b'W';
 const UDP: u8 = b'U';
+/// A question whose first byte is no workload's.
+const WHO_ARE_YOU: &[u8] = b"weft: who are you?";
 
 /// Why a measurement or a probe has no result.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,8 @@
 //! costs what the kernel takes and not the start of a thread; long ones get a thread. A client that connects
 //! and says nothing holds its port for `FIRST_BYTE` at most.
 
-use super::{BULK, CLOSE, PATIENCE, REQUEST, STREAM, UDP, WHO, transfer};
+use super::dial::name_and;
+use super::{BULK, CLOSE, PATIENCE, REQUEST, STREAM, UDP, WHO, WHO_ARE_YOU, transfer};
 use std::io::{self, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
@@ -88,6 +89,11 @@ fn greet(mut socket: TcpStream, peer: SocketAddr) {
     match kind[0] {
         CLOSE => drop(socket.write_all(&kind)),
         WHO => drop(socket.write_all(peer.ip().to_canonical().to_string().as_bytes())),
+        kind if kind == WHO_ARE_YOU[0] => {
+            // The rest of the question is read, so that closing does not reset the connection.
+            let asked = socket.read_exact(&mut [0; WHO_ARE_YOU.len() - 1]);
+            drop(asked.and_then(|()| socket.write_all(name_and(peer).as_bytes())));
+        }
         kind => start(move || {
             let patient = socket.set_read_timeout(Some(PATIENCE * 4));
             drop(patient.and_then(|()| serve(kind, &mut socket)));
@@ -160,7 +166,11 @@ fn echo_datagrams(socket: &UdpSocket) {
     loop {
         if let Ok((n, peer)) = socket.recv_from(&mut datagram) {
             // A full send buffer loses a datagram, as any network may.
-            drop(socket.send_to(&datagram[..n], peer));
+            if &datagram[..n] == WHO_ARE_YOU {
+                drop(socket.send_to(name_and(peer).as_bytes(), peer));
+            } else {
+                drop(socket.send_to(&datagram[..n], peer));
+            }
         }
     }
 }
