@@ -6,12 +6,14 @@
 //! ```
 
 mod semantics;
+mod source;
 mod table;
 
 pub use semantics::{
     NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Tracker,
     Update,
 };
+pub use source::{Batch, ManifestSource, OpenError, Parsed, Problem, Source, parse};
 pub use table::{
     Endpoint, Family, Frontend, FrontendKind, HealthCheck, LeftOut, Policy, PortChange, PortId, Protocol,
     ServiceName, ServicePort, ServiceTable, TableChanges,
