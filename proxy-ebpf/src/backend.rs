@@ -57,8 +57,12 @@ pub trait Backend {
     /// Why a service port cannot be served, if it cannot.
     fn unsupported(&self, id: &PortId, port: &ServicePort) -> Option<String>;
 
-    /// Brings everything to the table, including what an earlier process left. Called once, before traffic is served.
+    /// Brings everything to the table, taking over what an earlier process wrote for the same services. Called once,
+    /// before traffic is served. What it wrote for others stays until [`Self::retire`].
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, Self::Error>;
+
+    /// Removes what an earlier process wrote for services that are in no table of this one.
+    fn retire(&mut self) -> Result<(), Self::Error>;
 
     /// Brings the differences: work in proportion to them.
     fn apply(&mut self, changes: &TableChanges) -> Result<Applied, Self::Error>;

@@ -51,10 +51,12 @@ pub async fn run<S: Source, B: Backend>(
 where
     B::Error: From<netstate::Error>,
 {
-    let mut proxy = Proxy { tracker: Tracker::new(node), backend, metrics, status, started: false, told: None };
+    let mut proxy =
+        Proxy { tracker: Tracker::new(node), backend, metrics, status, started: false, told: None };
     // SAFETY: the monitor owns its descriptor, which nothing else closes, and is dropped with the registration.
     let monitor = unsafe { AsyncFd::register(Monitor::open(&[Topic::Links, Topic::Addresses])?) };
-    let mut monitor = monitor.map_err(|source| netstate::Error::Socket { action: "wait for events", source })?;
+    let mut monitor = monitor
+        .map_err(|source| netstate::Error::Socket { action: "wait for events", source: source.into() })?;
     let mut resync = tokio::time::interval(RESYNC);
     resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     resync.tick().await;
@@ -64,7 +66,7 @@ where
             () = &mut shutdown => return Ok(()),
             batch = source.next() => proxy.take(batch)?,
             ready = monitor.readable_mut() => {
-                let mut ready = ready.map_err(|source| netstate::Error::Socket { action: "wait for events", source })?;
+                let mut ready = ready.map_err(|source| netstate::Error::Socket { action: "wait for events", source: source.into() })?;
                 tokio::time::sleep(SETTLE).await;
                 ready.get_inner_mut().drain()?;
                 ready.clear_ready();
@@ -103,15 +105,18 @@ impl<B: Backend> Proxy<B> {
         self.metrics.queued(services, endpoints, batch.problems.len());
         let triggers = triggers(&batch.updates);
         let changes = self.tracker.apply(batch.updates);
-        if !batch.complete && !self.started {
-            return Ok(());
-        }
         let full = !self.started;
         let applied = if full { self.start()? } else { self.apply(&changes)? };
+        if batch.complete {
+            self.backend().retire()?;
+        }
         self.metrics.synced(seen.elapsed(), full, applied.failed.len());
         self.metrics.local(self.tracker.table(), &changes, full);
         let now = SystemTime::now();
-        triggers.into_iter().filter_map(|at| now.duration_since(at).ok()).for_each(|since| self.metrics.programmed(since));
+        triggers
+            .into_iter()
+            .filter_map(|at| now.duration_since(at).ok())
+            .for_each(|since| self.metrics.programmed(since));
         if full {
             self.tell_start(&applied, seen.elapsed());
         } else if !changes.ports.is_empty() {
@@ -153,7 +158,9 @@ impl<B: Backend> Proxy<B> {
         for map in usage.into_iter().flatten().filter(nearly_full) {
             let MapUsage { name, used, capacity, flag, evicts } = map;
             let then = if evicts { "the oldest entries go" } else { "new services are not programmed" };
-            tracing::warn!("map {name} has {used} of {capacity} entries; when it is full {then}: raise --{flag}");
+            tracing::warn!(
+                "map {name} has {used} of {capacity} entries; when it is full {then}: raise --{flag}"
+            );
         }
     }
 
@@ -195,18 +202,13 @@ fn triggers(updates: &[Update]) -> Vec<SystemTime> {
         Some(Object::EndpointSlice(slice)) => slice.metadata.annotations.as_ref()?.get(TRIGGER_TIME),
         _ => None,
     });
-    annotated.filter_map(|text| text.parse::<k8s_openapi::jiff::Timestamp>().ok()).map(SystemTime::from).collect()
+    annotated.filter_map(|text| text.parse::<jiff::Timestamp>().ok()).map(SystemTime::from).collect()
 }
 
-/// The table that a source gives now, for those who only look: `explain` and `trace`.
+/// The table that a source gives now, and what is wrong in it, for those who only look: `explain`.
 pub async fn table_of<S: Source>(mut source: S, node: NodeOptions) -> (ServiceTable, Vec<String>) {
+    let batch = source.next().await;
     let mut tracker = Tracker::new(node);
-    loop {
-        let batch = source.next().await;
-        let problems = batch.problems.iter().map(ToString::to_string).collect();
-        tracker.apply(batch.updates);
-        if batch.complete {
-            return (tracker.table().clone(), problems);
-        }
-    }
+    tracker.apply(batch.updates);
+    (tracker.table().clone(), batch.problems.iter().map(ToString::to_string).collect())
 }

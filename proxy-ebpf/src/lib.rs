@@ -6,19 +6,23 @@
 //! ```
 
 mod backend;
+mod daemon;
 pub mod ebpf;
 mod explain;
 mod metrics;
 mod semantics;
+mod source;
 mod table;
 
 pub use backend::{Applied, Backend, Counted, MapUsage};
-pub use explain::Programmed;
+pub use daemon::{ProxyStatus, run, table_of};
+pub use explain::{Programmed, explain};
 pub use metrics::{BackendCollector, ProxyMetrics};
 pub use semantics::{
     NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Tracker,
     Update,
 };
+pub use source::{Batch, ManifestSource, OpenError, Parsed, Problem, Source, parse};
 pub use table::{
     Endpoint, Family, Frontend, FrontendKind, HealthCheck, LeftOut, Policy, PortChange, PortId, Protocol,
     ServiceName, ServicePort, ServiceTable, TableChanges,

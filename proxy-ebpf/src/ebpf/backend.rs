@@ -35,6 +35,8 @@ pub struct EbpfBackend {
     interfaces: BpfMap<MapData, u32, Row<abi::Interface>>,
     socket_peers: BpfMap<MapData, Row<abi::SocketKey>, Row<abi::SocketPeer>>,
     kernel: Kernel,
+    /// What an earlier process wrote, and no table has.
+    left_over: Vec<PortId>,
 }
 
 impl EbpfBackend {
@@ -51,6 +53,7 @@ impl EbpfBackend {
             interfaces: take(&mut ebpf, "INTERFACES")?,
             socket_peers: take(&mut ebpf, "SOCKET_PEERS")?,
             kernel: Kernel::open()?,
+            left_over: Vec::new(),
             options,
             pins,
             cgroup,
@@ -227,12 +230,15 @@ impl Backend for EbpfBackend {
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, EbpfError> {
         let supported: Vec<_> =
             table.ports.iter().filter(|(id, port)| self.unsupported(id, port).is_none()).collect();
-        let left_over = self.writer.recover(supported.iter().copied())?;
-        let mut applied = self.write_all(supported.into_iter().map(|(id, port)| (id, Some(port))));
-        let forgotten = self.write_all(left_over.iter().map(|id| (id, None)));
-        applied.failed.extend(forgotten.failed);
+        self.left_over = self.writer.recover(supported.iter().copied())?;
+        let applied = self.write_all(supported.into_iter().map(|(id, port)| (id, Some(port))));
         self.look_at_node(node)?;
         Ok(applied)
+    }
+
+    fn retire(&mut self) -> Result<(), EbpfError> {
+        let now = Instant::now();
+        std::mem::take(&mut self.left_over).iter().try_for_each(|id| self.writer.forget(id, now))
     }
 
     fn apply(&mut self, changes: &TableChanges) -> Result<Applied, EbpfError> {

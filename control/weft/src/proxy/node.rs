@@ -64,7 +64,7 @@ fn default_addresses() -> anyhow::Result<Vec<IpAddr>> {
         ..netstate::Observe::default()
     })?;
     let of = |v4: bool| {
-        let mut routes = state.routes.iter().filter(|r| r.key.dst.prefix() == 0 && r.key.dst.is_ipv4() == v4);
+        let mut routes = state.routes.iter().filter(|r| r.dest.prefix() == 0 && r.dest.is_ipv4() == v4);
         let dev = routes.find_map(|route| route.dev.clone())?;
         let mut here = state.addresses.iter().filter(|a| a.dev == dev && !a.link_scope).map(|a| a.net.ip());
         here.find(|ip| ip.is_ipv4() == v4)
