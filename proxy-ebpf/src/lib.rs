@@ -5,10 +5,12 @@
 //! source (files; an API later) ─ objects ─► semantics ─ ServiceTable, changes ─► back end (eBPF; others later)
 //! ```
 
+mod explain;
 mod semantics;
 mod source;
 mod table;
 
+pub use explain::{Explanation, Programmed, ProgrammedFrontend, explain, explain_desired, frontend_key};
 pub use semantics::{
     NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Tracker,
     Update,
