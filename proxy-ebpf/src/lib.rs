@@ -16,7 +16,7 @@ mod table;
 
 pub use backend::{Applied, Backend, Counted, MapUsage};
 pub use daemon::{ProxyStatus, run, table_of};
-pub use explain::{Programmed, explain};
+pub use explain::{Explanation, Programmed, ProgrammedFrontend, explain, explain_desired, frontend_key};
 pub use metrics::{BackendCollector, ProxyMetrics};
 pub use semantics::{
     NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Tracker,

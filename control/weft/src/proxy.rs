@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use prometheus_client::registry::Registry;
 use proxy_ebpf::ebpf::{Chosen, EbpfBackend, EbpfOptions, Reader};
-use proxy_ebpf::{BackendCollector, ManifestSource, ProxyMetrics, ProxyStatus, ServiceName};
+use proxy_ebpf::{BackendCollector, ManifestSource, Programmed, ProxyMetrics, ProxyStatus, ServiceName};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -214,8 +214,16 @@ async fn explain(service: &str, node: &NodeFlags, bpf_root: &std::path::Path) ->
     let (table, problems) = proxy_ebpf::table_of(source, node.options()?).await;
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     let reader = Reader::open(bpf_root)?;
-    let programmed = |id: &_, port: &_| reader.programmed(id, port);
-    let (text, same) = proxy_ebpf::explain(&table, &wanted, programmed)?;
-    println!("{text}");
-    Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut programmed = Programmed::default();
+    for (id, port) in table.ports.iter().filter(|(id, _)| id.service == wanted) {
+        programmed.frontends.extend(reader.programmed(id, port)?);
+    }
+    let explanation = proxy_ebpf::explain(&table, &wanted, &programmed);
+    println!("{}", explanation.lines.join("\n"));
+    for id in table.ports.keys().filter(|id| id.service == wanted) {
+        if let Some(why) = proxy_ebpf::ebpf::unsupported(id) {
+            println!("{id}: left out: {why}");
+        }
+    }
+    Ok(if explanation.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -169,6 +169,11 @@ impl EbpfBackend {
     }
 }
 
+/// Why the back end cannot serve a service port, if it cannot.
+pub fn unsupported(id: &PortId) -> Option<&'static str> {
+    (id.protocol == Protocol::Sctp).then_some("the eBPF back end does not translate SCTP")
+}
+
 /// Endpoints that a change takes away.
 fn gone(change: &PortChange) -> Vec<SocketAddr> {
     let addresses = |port: &Option<ServicePort>| -> HashSet<SocketAddr> {
@@ -223,8 +228,7 @@ impl Backend for EbpfBackend {
     }
 
     fn unsupported(&self, id: &PortId, _port: &ServicePort) -> Option<String> {
-        let sctp = "the eBPF back end does not translate SCTP";
-        (id.protocol == Protocol::Sctp).then(|| sctp.to_owned())
+        unsupported(id).map(str::to_owned)
     }
 
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, EbpfError> {

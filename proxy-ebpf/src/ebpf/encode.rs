@@ -100,7 +100,8 @@ pub fn keys<'a>(id: &'a PortId, port: &'a ServicePort) -> impl Iterator<Item = a
     port.frontends.iter().map(|frontend| key(id, frontend))
 }
 
-fn key(id: &PortId, frontend: &Frontend) -> abi::FrontendKey {
+/// The key of a frontend.
+pub fn key(id: &PortId, frontend: &Frontend) -> abi::FrontendKey {
     let unspecified = match id.family {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),

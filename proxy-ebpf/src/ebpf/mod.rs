@@ -26,7 +26,7 @@ mod trace;
 mod usage;
 mod writer;
 
-pub use backend::EbpfBackend;
+pub use backend::{EbpfBackend, unsupported};
 pub use error::EbpfError;
 pub use interfaces::Chosen;
 pub use options::{EbpfOptions, MapSize, Sizes};

@@ -10,7 +10,7 @@ use super::error::EbpfError;
 use super::pins::Pins;
 use super::row::Row;
 use super::writer::{failed, present};
-use crate::explain::Programmed;
+use crate::explain::{ProgrammedFrontend, frontend_key};
 use crate::table::{Endpoint, PortId, ServicePort};
 
 /// The maps of a node's proxy.
@@ -32,12 +32,15 @@ impl Reader {
     }
 
     /// What is written for the frontends that a service port should have.
-    pub fn programmed(&self, id: &PortId, port: &ServicePort) -> Result<Programmed, EbpfError> {
-        let mut programmed = Programmed::default();
-        for key in encode::keys(id, port) {
-            if let Some(service) = self.service(&key)? {
-                let of = |block| self.endpoints(block);
-                programmed.frontends.push((encode::text(&key), of(service.inside)?, of(service.outside)?));
+    pub fn programmed(&self, id: &PortId, port: &ServicePort) -> Result<Vec<ProgrammedFrontend>, EbpfError> {
+        let mut programmed = Vec::new();
+        for frontend in &port.frontends {
+            if let Some(service) = self.service(&encode::key(id, frontend))? {
+                programmed.push(ProgrammedFrontend {
+                    frontend: frontend_key(id, frontend),
+                    inside: self.endpoints(service.inside)?,
+                    outside: self.endpoints(service.outside)?,
+                });
             }
         }
         Ok(programmed)

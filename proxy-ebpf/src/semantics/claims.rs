@@ -19,8 +19,8 @@ pub(crate) enum Claim {
     HealthCheck(u16),
 }
 
-/// Who wants it. The order is the order of precedence: the oldest first (one without a time counts as older than any), then by name, then by the
-/// order of the service's ports.
+/// Who wants it, in the order of precedence: the oldest service first (one without a time counts as older than any),
+/// then by name, then by the order of the service's ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Claimant {
     /// When the service was created.

@@ -121,7 +121,7 @@ impl Reach {
         }
     }
 
-    /// Adds an address of this family. One that is none is told of by the service's IPv4 ports as well as by its IPv6 ones.
+    /// Adds an address of this family. One that is none is told of in each family.
     fn add(&mut self, kind: FrontendKind, text: &str) {
         match service_address(kind, text) {
             Ok(address) if Family::of(address) == self.family => self.addresses.push((kind, address)),

@@ -4,7 +4,7 @@
 //! updates ─► touched services ─► meanings, claims ─► services that win or lose a claim by it ─► ports that differ
 //! ```
 //!
-//! The cost of an update is that of the services that it touches; a change of this Node touches all.
+//! The cost of an update is that of the services that it touches; a change of this node's zone touches all.
 
 use super::claims::{Claim, Claimant, Claims};
 use super::node::{NodeOptions, NodeView};

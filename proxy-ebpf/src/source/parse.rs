@@ -7,6 +7,7 @@ use super::Problem;
 use super::item::Item;
 use crate::Object;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_saphyr::{budget, options};
 use std::collections::BTreeSet;
 
@@ -30,10 +31,11 @@ pub struct Parsed {
 /// A [`Problem::Document`] that names the first broken document.
 pub fn parse(file: &str, text: &str) -> Result<Parsed, Problem> {
     let starts_as_json = text.trim_start().starts_with('{');
-    let items = match starts_as_json.then(|| json(file, text)) {
-        Some(Ok(items)) => items,
-        Some(Err(problem)) if file.ends_with(".json") => return Err(problem),
-        _ => yaml(file, text)?,
+    let as_json = starts_as_json.then(|| json(file, text));
+    let items = match as_json {
+        Some(Err(_)) if !file.ends_with(".json") && !is_json(text) => yaml(file, text)?,
+        Some(read) => read?,
+        None => yaml(file, text)?,
     };
     let mut parsed = Parsed::default();
     let mut seen = BTreeSet::new();
@@ -76,7 +78,7 @@ fn json(file: &str, text: &str) -> Result<Vec<(usize, Item)>, Problem> {
                     Item::deserialize(serde_path_to_error::Deserializer::new(&mut again, track)).is_ok()
                 });
                 let line = error.line() as u64;
-                let reason = format!("{path}{error}");
+                let reason = format!("{path}{}", without_place(&error.to_string()));
                 return Err(Problem::Document { file: file.to_owned(), line, document, reason });
             }
         }
@@ -101,7 +103,7 @@ fn yaml(file: &str, text: &str) -> Result<Vec<(usize, Item)>, Problem> {
                     serde_saphyr::with_deserializer_from_str_with_options(document_text, options, again)
                         .is_ok()
                 });
-                let reason = format!("{path}{}", first_line(&error.render()));
+                let reason = format!("{path}{}", without_place(&error.render()));
                 return Err(Problem::Document { file: file.to_owned(), line, document, reason });
             }
         }
@@ -124,11 +126,20 @@ fn path_of(decode: impl FnOnce(&mut serde_path_to_error::Track) -> bool) -> Stri
     let mut track = serde_path_to_error::Track::new();
     let decoded = decode(&mut track);
     let path = track.path().to_string();
-    if decoded || path == "." { String::new() } else { format!("{path}: ") }
+    if decoded || matches!(path.as_str(), "." | "?") { String::new() } else { format!("{path}: ") }
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// A decoder's message without the line in the document, which is not that in the file, and without advice on how
+/// to call the decoder.
+fn without_place(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.split_once(", set DuplicateKeyPolicy").map_or(line, |(before, _)| before);
+    line.rfind(" at line ").map_or(line, |at| &line[..at])
+}
+
+/// Whether text is JSON, be its objects right or wrong.
+fn is_json(text: &str) -> bool {
+    serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>().all(|document| document.is_ok())
 }
 
 /// The documents of a YAML stream that say something, each with the count of lines before it. A line that starts

@@ -67,6 +67,19 @@ fn a_broken_document_is_named_by_line_number_and_field() {
 }
 
 #[test]
+fn reasons_are_without_the_decoders_own_places() {
+    let (line, _, reason) = broken("---\n---\napiVersion: v1\nkind: Service\nkind: Service\n");
+    assert_eq!((line, reason.as_str()), (5, "duplicate mapping key: kind"));
+    let held = SLICE.replace("[10.244.0.1]", "3");
+    assert!(broken(&held).2.contains("endpoints[0].addresses: "), "{}", broken(&held).2);
+    let list = "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: 3\nkind: List\n";
+    let (line, _, reason) = broken(list);
+    assert!(line == 5 && reason.starts_with("items[0].metadata: "), "{line} {reason}");
+    let json = r#"{"kind": "Service", "apiVersion": "v1", "metadata": {"name": 1}}"#;
+    assert!(broken(json).2.starts_with("metadata.name: invalid type: integer"), "{}", broken(json).2);
+}
+
+#[test]
 fn broken_json_is_named_by_line_number_and_field() {
     let text = "{\"apiVersion\": \"v1\",\n\"kind\": \"Service\", \"metadata\": {\"name\": \"web\"},\n\"spec\": {\"ports\": [{\"port\": []}]}}";
     match parse("m.json", text) {
