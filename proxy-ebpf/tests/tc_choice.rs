@@ -206,6 +206,56 @@ fn a_connection_whose_entry_was_lost_finds_its_endpoint_again() {
     }
 }
 
+/// One client's port, two frontends, the same endpoints: replies from one endpoint could not be told apart.
+#[test]
+fn two_connections_from_one_port_get_two_endpoints() {
+    for names in FAMILIES {
+        for protocol in PROTOCOLS {
+            let mut bed = with_endpoints(&names, &[names.endpoint, names.other_endpoint], true);
+            let mut with_table = service(0, 2);
+            with_table.maglev = 0;
+            set_service(&mut bed, &names, with_table);
+            bed.set_maglev(&[1; SLOTS as usize]);
+            let to = |frontend: &str| of(protocol, names.client, frontend, SYN);
+            let output = bed.ingress(&to(names.frontend).bytes());
+            becomes(&output, &of(protocol, names.client, names.other_endpoint, SYN));
+            let output = bed.ingress(&to(names.node_port).bytes());
+            becomes(&output, &of(protocol, names.client, names.endpoint, SYN));
+            for (endpoint, frontend) in
+                [(names.other_endpoint, names.frontend), (names.endpoint, names.node_port)]
+            {
+                let reply = |from: &str| of(protocol, from, names.client, SYN | ACK);
+                becomes(&bed.egress(&reply(endpoint).bytes()), &reply(frontend));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_has_ended_takes_no_replies() {
+    let mut bed = with_endpoints(&V4, &[V4.endpoint, V4.other_endpoint], true);
+    let mut with_table = service(0, 2);
+    with_table.maglev = 0;
+    set_service(&mut bed, &V4, with_table);
+    bed.set_maglev(&[0; SLOTS as usize]);
+    bed.ingress(&tcp(V4.client, V4.frontend, SYN).bytes());
+    bed.ingress(&tcp(V4.client, V4.frontend, RST).bytes());
+    let output = bed.ingress(&tcp(V4.client, V4.node_port, SYN).bytes());
+    becomes(&output, &tcp(V4.client, V4.endpoint, SYN));
+}
+
+/// With one endpoint the newest connection wins.
+#[test]
+fn one_endpoint_goes_to_the_newest_connection() {
+    let mut bed = with_endpoints(&V4, &[V4.endpoint], true);
+    for frontend in [V4.frontend, V4.node_port] {
+        let output = bed.ingress(&tcp(V4.client, frontend, SYN).bytes());
+        becomes(&output, &tcp(V4.client, V4.endpoint, SYN));
+        let reply = tcp(V4.endpoint, V4.client, SYN | ACK);
+        becomes(&bed.egress(&reply.bytes()), &tcp(frontend, V4.client, SYN | ACK));
+    }
+}
+
 #[test]
 fn a_reset_of_no_connection_ends_here() {
     let mut bed = with_endpoints(&V4, &[V4.endpoint], true);
