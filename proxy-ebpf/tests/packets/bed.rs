@@ -70,9 +70,6 @@ impl Bed {
         }
         let ebpf = loader.load(&object).expect("needs root and a kernel with BPF; see the error's source");
         let mut bed = Bed { ebpf };
-        for name in ["ingress", "egress", "ingress_l3", "egress_l3"] {
-            bed.program(name).load().unwrap();
-        }
         bed.configure(Config {
             layout: LAYOUT,
             maglev_slots: 251,
@@ -84,9 +81,13 @@ impl Bed {
         bed
     }
 
-    /// One of the packet path's programs.
+    /// One of the packet path's programs, loaded when it is first asked for.
     pub fn program(&mut self, name: &str) -> &mut SchedClassifier {
-        self.ebpf.program_mut(name).unwrap().try_into().unwrap()
+        let program: &mut SchedClassifier = self.ebpf.program_mut(name).unwrap().try_into().unwrap();
+        if program.fd().is_err() {
+            program.load().unwrap();
+        }
+        program
     }
 
     /// Runs a packet that comes in.
@@ -101,25 +102,28 @@ impl Bed {
 
     /// Runs a packet through a program.
     pub fn run(&mut self, program: &str, packet: &[u8]) -> Output {
+        self.try_run(program, packet).expect("the kernel takes the packet for a test run")
+    }
+
+    /// Runs a packet through a program; `None` where the kernel has no test runs with packets so short.
+    pub fn try_run(&mut self, program: &str, packet: &[u8]) -> Option<Output> {
         let mut out = vec![0; packet.len() + 256];
         // The kernel's `__sk_buff`, whose third word is the mark.
         let mut context = [0; 192];
-        let result = self
-            .program(program)
-            .test_run(TestRunOptions {
-                data_in: Some(packet),
-                data_out: Some(&mut out),
-                ctx_out: Some(&mut context),
-                ..TestRunOptions::default()
-            })
-            .unwrap();
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ctx_out: Some(&mut context),
+            ..TestRunOptions::default()
+        };
+        let result = self.program(program).test_run(options).ok()?;
         out.truncate(result.data_size_out as usize);
         let verdict = match result.return_value as i32 {
             -1 => Verdict::Pass,
             2 => Verdict::Drop,
             other => panic!("{program} answered {other}"),
         };
-        Output { verdict, packet: out, mark: u32::from_ne_bytes(context[8..12].try_into().unwrap()) }
+        Some(Output { verdict, packet: out, mark: u32::from_ne_bytes(context[8..12].try_into().unwrap()) })
     }
 
     pub fn configure(&mut self, config: Config) {

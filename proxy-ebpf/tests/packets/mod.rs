@@ -4,4 +4,5 @@
 
 pub mod bed;
 pub mod build;
+pub mod check;
 pub mod node;

@@ -61,10 +61,7 @@ pub fn example(package: &str, name: &str) -> Result<PathBuf, Error> {
 /// The machine's target triple, from `rustc -vV`.
 pub fn host() -> Result<String, Error> {
     let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    command.arg("-vV");
-    let output =
-        command.output().map_err(|source| Error::Start { command: process::line_of(&command), source })?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = process::output(command.arg("-vV"))?;
     text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned).ok_or(Error::NoHost)
 }
 

@@ -33,6 +33,13 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nothing here compiles for the kernel.
+    NoBpfToolchain,
+    /// The committed object is not what its sources give.
+    ObjectDiffers {
+        /// The object.
+        path: PathBuf,
+    },
     /// `rustc -vV` named no host.
     NoHost,
     /// What was built is no 64-bit little-endian ELF program.
@@ -83,6 +90,16 @@ impl fmt::Display for Error {
             Error::NotShippable { path, .. } => {
                 write!(f, "{} is not static; check RUSTFLAGS for a `crt-static` of yours", path.display())
             }
+            Error::NoBpfToolchain => f.write_str(
+                "no tool chain for the kernel programs: install Debian's rustc-web and libstd-rust-web-dev-bpf, or \
+                 rustup's nightly with rust-src and a bpf-linker on PATH, or name a rustc in WEFT_BPF_RUSTC and a \
+                 linker in WEFT_BPF_LINKER",
+            ),
+            Error::ObjectDiffers { path } => write!(
+                f,
+                "{} is not what its sources give with the same versions; run `cargo xtask bpf` and commit the result",
+                path.display()
+            ),
             Error::NoHost => f.write_str(
                 "`rustc -vV` printed no `host:` line; check that rustc on PATH is a complete tool chain",
             ),

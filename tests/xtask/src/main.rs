@@ -5,6 +5,8 @@
 //! compiling. Everything is built as the user who typed the command; only what needs root runs under sudo.
 //! The work is that of the programs it starts; nothing here scales with anything but the number of packages.
 
+mod bpf;
+mod bpf_toolchain;
 mod build;
 mod elf;
 mod error;
@@ -31,9 +33,12 @@ cargo xtask COMMAND: build, show and test Weft
               overlay's own benches; ARGS go to `weft lab bench` (for example --repeats 9, --json FILE,
               --svg FILE); figures as JSON in target/bench/
   dist        stripped programs in dist/, weft-cni static
-  setup [--for build|lab|test]
-              install the Debian packages that building, the lab or (default) everything needs; for
-              the tests also fetch etcd 3.5 with pip
+  bpf [--check]
+              build the service proxy's kernel programs into proxy-ebpf/ebpf/weft-proxy.o, with Debian's rustc-web;
+              --check compares with the object that is committed instead
+  setup [--for build|lab|test|bpf]
+              install the Debian packages that building, the lab, the tests (default) or the kernel
+              programs need; for the tests also fetch etcd 3.5 with pip
   help        this text
 
 Every command installs what it needs first (with sudo when you are not root) and says so. Building is done
@@ -66,6 +71,7 @@ fn run(args: &[String]) -> Result<ExitCode, Error> {
         "lab" => jobs::lab(rest),
         "test" => jobs::test(rest),
         "bench" => jobs::bench(rest),
+        "bpf" => bpf::run(rest),
         "dist" => match rest {
             [] => jobs::dist(),
             [unknown, ..] => Err(Error::Usage(format!("`dist` takes no argument, got {unknown}"))),
@@ -83,13 +89,16 @@ fn setup_need(args: &[String]) -> Result<Need, Error> {
             Some(value) => value,
             None => return Err(Error::Usage(format!("`setup` does not know {flag}"))),
         },
-        _ => return Err(Error::Usage("`setup` takes --for build, --for lab or --for test".into())),
+        _ => {
+            return Err(Error::Usage("`setup` takes --for build, --for lab, --for test or --for bpf".into()));
+        }
     };
     match wanted {
         "build" => Ok(Need::Build),
         "lab" => Ok(Need::Lab),
         "test" => Ok(Need::Test),
-        other => Err(Error::Usage(format!("--for {other}: it is build, lab or test"))),
+        "bpf" => Ok(Need::Bpf),
+        other => Err(Error::Usage(format!("--for {other}: it is build, lab, test or bpf"))),
     }
 }
 
@@ -106,6 +115,7 @@ mod tests {
         assert_eq!(setup_need(&[]).unwrap(), Need::Test);
         assert_eq!(setup_need(&words("--for build")).unwrap(), Need::Build);
         assert_eq!(setup_need(&words("--for=lab")).unwrap(), Need::Lab);
+        assert_eq!(setup_need(&words("--for bpf")).unwrap(), Need::Bpf);
         assert!(setup_need(&words("--for moon")).is_err());
         assert!(setup_need(&words("--all")).is_err());
     }

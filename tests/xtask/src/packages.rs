@@ -7,8 +7,8 @@ use crate::error::Error;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// How much of the machine a command needs; each includes the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How much of the machine a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// To compile the workspace.
     Build,
@@ -16,6 +16,20 @@ pub enum Need {
     Lab,
     /// To run the tests as well.
     Test,
+    /// To compile the kernel programs; nobody else needs that, as the object is committed.
+    Bpf,
+}
+
+impl Need {
+    /// Whether it includes another one.
+    pub fn includes(self, other: Need) -> bool {
+        match self {
+            Need::Build => other == Need::Build,
+            Need::Lab => matches!(other, Need::Build | Need::Lab),
+            Need::Test => matches!(other, Need::Build | Need::Lab | Need::Test),
+            Need::Bpf => matches!(other, Need::Build | Need::Bpf),
+        }
+    }
 }
 
 /// A package and what it is for.
@@ -23,7 +37,7 @@ pub enum Need {
 pub struct Package {
     /// Debian's name of it.
     pub name: &'static str,
-    /// From which need on it is wanted.
+    /// The need that it is wanted for, and for those that include it.
     pub need: Need,
     /// Why, in a few words, shown before it is installed.
     pub why: &'static str,
@@ -55,6 +69,9 @@ pub const PACKAGES: &[Package] = &[
     package("podman", Need::Test, "another real caller"),
     package("python3-pip", Need::Test, "fetches etcd 3.5, a peer of the embedded etcd"),
     package("busybox-static", Need::Test, "fills test containers"),
+    package("rustc-web", Need::Bpf, "compiles the kernel programs"),
+    package("libstd-rust-web-dev-bpf", Need::Bpf, "the core library for the kernel"),
+    package("llvm", Need::Bpf, "llvm-objcopy: strips the object"),
 ];
 
 /// Where dpkg keeps what is installed.
@@ -68,7 +85,7 @@ pub fn missing(need: Need, status: &Path) -> Result<Vec<Package>, Error> {
         Err(source) => return Err(Error::File { path: status.to_owned(), source }),
     };
     let installed = installed(&text);
-    Ok(PACKAGES.iter().filter(|p| p.need <= need && !installed.contains(p.name)).copied().collect())
+    Ok(PACKAGES.iter().filter(|p| need.includes(p.need) && !installed.contains(p.name)).copied().collect())
 }
 
 /// Names of the packages whose status is "installed" and configured.
@@ -106,6 +123,8 @@ mod tests {
         assert!(!names(Need::Lab).contains(&"etcd-server"), "the lab has its own state");
         assert!(names(Need::Test).contains(&"etcd-server"));
         assert!(names(Need::Test).contains(&"crun") && names(Need::Test).contains(&"etcd-server"));
+        assert!(names(Need::Bpf).contains(&"rustc-web") && names(Need::Bpf).contains(&"pkg-config"));
+        assert!(!names(Need::Bpf).contains(&"podman") && !names(Need::Test).contains(&"rustc-web"));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(missing(Need::Build, &path), Err(Error::NotDebian)));
     }

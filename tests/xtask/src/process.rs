@@ -4,7 +4,7 @@
 //! asks for the password itself; the few variables that they read are handed over by name.
 
 use crate::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
 /// Variables that a program run by sudo keeps.
@@ -35,8 +35,22 @@ pub fn as_root(program: &Path) -> Result<Command, Error> {
 
 /// Whether a program of this name is on PATH.
 pub fn on_path(name: &str) -> bool {
+    find_on_path(name).is_some()
+}
+
+/// The first program of this name on PATH.
+pub fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// What a program prints; it must succeed.
+pub fn output(command: &mut Command) -> Result<String, Error> {
+    let output = command.output().map_err(|source| Error::Start { command: line_of(command), source })?;
+    if !output.status.success() {
+        return Err(Error::Failed { command: line_of(command), advice: "it printed no version or path" });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The command line as a person would type it.

@@ -41,7 +41,7 @@ fn ensure_packages(need: Need) -> Result<(), Error> {
 }
 
 fn wanted(need: Need) -> usize {
-    packages::PACKAGES.iter().filter(|p| p.need <= need).count()
+    packages::PACKAGES.iter().filter(|p| need.includes(p.need)).count()
 }
 
 /// Whether apt has no package index yet, as in a fresh container.

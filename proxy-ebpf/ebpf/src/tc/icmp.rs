@@ -40,7 +40,7 @@ fn is_error(kind: u8, v6: bool) -> bool {
 #[inline(never)]
 fn told(skb: Skb, outer: &Packet) -> i32 {
     let hook = outer.key.hook;
-    let Some(inner) = Packet::embedded(skb, outer.l4 + HEADER, outer.v6, hook) else {
+    let Some(inner) = Packet::embedded(skb, outer, HEADER) else {
         return PASS;
     };
     let Some(entry) = live(&turned(&inner.key), now()) else {

@@ -42,6 +42,8 @@ pub struct Packet {
     pub l3: u32,
     /// Where the transport header begins.
     pub l4: u32,
+    /// Where the packet ends; the frame may be longer.
+    pub end: u32,
     /// The identification that its fragments share.
     pub id: u32,
     pub part: Part,
@@ -120,16 +122,18 @@ impl Packet {
             _ => return None,
         };
         let mut packet = Packet::empty(l3, v6, hook);
-        if !network(skb, &mut packet) || !complete(skb, &packet) || !transport(skb, &mut packet) {
+        if !network(skb, &mut packet) || !complete(skb, &mut packet) || !transport(skb, &mut packet) {
             return None;
         }
         Some(packet)
     }
 
-    /// The packet at `l3` inside an ICMP error, of which there may be no more than the ports.
+    /// The packet that begins `header` bytes behind an ICMP error's own header, of which there may be no more than the
+    /// ports.
     #[inline(always)]
-    pub fn embedded(skb: Skb, l3: u32, v6: bool, hook: u8) -> Option<Packet> {
-        let mut packet = Packet::empty(l3, v6, hook);
+    pub fn embedded(skb: Skb, outer: &Packet, header: u32) -> Option<Packet> {
+        let mut packet = Packet::empty(outer.l4 + header, outer.v6, outer.key.hook);
+        packet.end = outer.end;
         if !network(skb, &mut packet) || packet.part == Part::Later {
             return None;
         }
@@ -137,6 +141,9 @@ impl Packet {
             return None;
         }
         // RFC 792: at least 64 bits of what follows the header.
+        if packet.l4 + 8 > packet.end {
+            return None;
+        }
         let udp: Udp = skb.read(packet.l4)?;
         packet.key.source_port_be = udp.source_be;
         packet.key.destination_port_be = udp.destination_be;
@@ -154,7 +161,7 @@ impl Packet {
             hook,
             zero: 0,
         };
-        Packet { key, l3, l4: l3, id: 0, part: Part::Whole, flags: 0, v6 }
+        Packet { key, l3, l4: l3, end: 0, id: 0, part: Part::Whole, flags: 0, v6 }
     }
 
     #[inline(always)]
@@ -232,18 +239,21 @@ fn network_v6(skb: Skb, packet: &mut Packet) -> Option<()> {
 
 /// Whether the packet is as long as it says. One of more than 65,535 bytes (segmentation offload) says 0.
 #[inline(always)]
-fn complete(skb: Skb, packet: &Packet) -> bool {
+fn complete(skb: Skb, packet: &mut Packet) -> bool {
     let (field, header) = if packet.v6 { (4, 40) } else { (2, 0) };
     let Some(length_be) = skb.read::<u16>(packet.l3 + field) else {
         return false;
     };
-    let end = packet.l3 + header + u32::from(u16::from_be(length_be));
+    packet.end = match length_be {
+        0 => skb.len(),
+        _ => packet.l3 + header + u32::from(u16::from_be(length_be)),
+    };
     let least = match packet.key.protocol {
         _ if packet.part == Part::Later => 0,
         TCP => 20,
         _ => 8,
     };
-    length_be == 0 || (end <= skb.len() && packet.l4 + least <= end)
+    packet.end <= skb.len() && packet.l4 + least <= packet.end
 }
 
 /// Reads the transport header, which must be there whole.

@@ -68,7 +68,8 @@ pub fn embedded(
     let of_port = checksum::of_field(old_port_be, port_be);
     let tuple = checksum::both(of_address, of_port);
     let mut total = tuple;
-    if let Some(old_sum) = skb.read::<u16>(inner.checksum()) {
+    if inner.checksum() + 2 <= inner.end {
+        let old_sum: u16 = skb.read(inner.checksum()).ok_or(Broken)?;
         if !(key.protocol == UDP && old_sum == 0) {
             let new_sum = match checksum::apply(old_sum, tuple) {
                 0 if key.protocol == UDP => 0xffff,

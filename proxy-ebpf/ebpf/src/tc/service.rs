@@ -6,7 +6,8 @@ use weft_proxy_abi::{
     Connection, ConnectionKey, DROPPED_MAP_FULL, DROPPED_NO_ENDPOINT, DROPPED_NO_LOCAL_ENDPOINT,
     DROPPED_SOURCE_RANGE, ENDPOINT_LOCAL, Endpoint, FrontendKey, HOOK_EGRESS, INSIDE, Interface,
     MAGLEV_CHUNK, NO_MAGLEV, NODE_LOOPBACK, SERVICE_AFFINITY, SERVICE_KEEP_SOURCE, SERVICE_REJECT_INSIDE,
-    SERVICE_REJECT_OUTSIDE, SERVICE_SOURCE_RANGES, STATE_NEW, Service, SourceRange, hash, state,
+    SERVICE_REJECT_OUTSIDE, SERVICE_SOURCE_RANGES, STATE_CLOSED, STATE_NEW, Service, SourceRange, hash,
+    state,
 };
 
 use crate::choose;
@@ -17,6 +18,8 @@ use super::count;
 use super::packet::Packet;
 use super::skb::Skb;
 
+/// How many endpoints are looked at for one whose replies to the client's port are free.
+const POSITIONS: u32 = 4;
 /// Bits of a key of SOURCE_RANGES: the service's number, then the address.
 const SOURCE_RANGE_BITS: u32 = 32 + 128;
 
@@ -173,9 +176,54 @@ fn choose(service: &Service, packet: &Packet, side: Side, now: u32) -> Option<&'
         Side::Outside => by_table(service, hash).filter(|position| *position < block.count),
         Side::Inside => None,
     };
-    let endpoint = choose::at(block, position.unwrap_or(hash::slot(hash, block.count)))?;
-    choose::keep(service, &affinity, endpoint, now);
-    Some(endpoint)
+    let position = position.unwrap_or(hash::slot(hash, block.count));
+    if service.flags & SERVICE_AFFINITY != 0 {
+        let endpoint = choose::at(block, position)?;
+        choose::keep(service, &affinity, endpoint, now);
+        return Some(endpoint);
+    }
+    free_from(packet, block, position, now)
+}
+
+/// The first endpoint from a position on whose replies are free; when there is none, the newest connection wins.
+#[inline(always)]
+fn free_from(packet: &Packet, block: &Block, position: u32, now: u32) -> Option<&'static Endpoint> {
+    for step in 0..POSITIONS {
+        if step >= block.count {
+            break;
+        }
+        let next = position + step;
+        let next = if next >= block.count { next - block.count } else { next };
+        let endpoint = choose::at(block, next)?;
+        if !replies_are_taken(packet, endpoint, now) {
+            return Some(endpoint);
+        }
+    }
+    choose::at(block, position)
+}
+
+/// Whether replies of an endpoint to the client's port are those of a live connection by another frontend. Two of
+/// them could not be told apart.
+#[inline(never)]
+fn replies_are_taken(packet: &Packet, endpoint: &Endpoint, now: u32) -> bool {
+    let mut key = connection::turned(&packet.key);
+    key.hook = HOOK_EGRESS;
+    key.source = endpoint.address;
+    key.source_port_be = endpoint.port_be;
+    let Some(reply) = connection::live(&key, now) else {
+        return false;
+    };
+    let ours = reply.port_be == packet.key.destination_port_be
+        && connection::same(&reply.address, &packet.key.destination);
+    if ours || reply.state == STATE_CLOSED || reply.kind != CONNECTION_UNDO_DNAT {
+        return false;
+    }
+    match connection::live(&connection::pair_key(&key, reply), now) {
+        Some(forward) => {
+            forward.port_be == endpoint.port_be && connection::same(&forward.address, &endpoint.address)
+        }
+        None => false,
+    }
 }
 
 /// The position that the service's Maglev table has for a hash.
