@@ -96,6 +96,10 @@ impl Watch {
 
 impl Seen {
     fn add(&mut self, name: &str, flags: ReadFlags) {
+        // A temporary name becomes the file's: nobody waits for another under the temporary one.
+        if name.starts_with('.') && flags.contains(ReadFlags::MOVED_FROM) {
+            return;
+        }
         let told = match self.names.get(name) {
             _ if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) => Told::Complete,
             _ if flags.contains(ReadFlags::MOVED_FROM) => Told::MovedAway,
