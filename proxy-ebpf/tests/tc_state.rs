@@ -122,8 +122,12 @@ fn an_expired_entry_counts_as_absent() {
 fn a_direct_connection_is_not_answered_in_the_frontends_name() {
     for names in FAMILIES {
         for protocol in PROTOCOLS {
-            for local in [true, false] {
+            // Where a frontend has the endpoint's port as well, the quick way out is not taken.
+            for (local, frontends_port) in [(true, false), (false, false), (true, true), (false, true)] {
                 let mut bed = with_endpoints(&names, &[names.endpoint], local);
+                if frontends_port {
+                    bed.add_port(u32::from(protocol == UDP), 8080);
+                }
                 let output = bed.ingress(&of(protocol, names.client, names.frontend, SYN).bytes());
                 bed.egress(&output.packet);
                 let direct = of(protocol, names.client, names.endpoint, SYN).bytes();
