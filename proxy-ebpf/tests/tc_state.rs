@@ -189,6 +189,23 @@ fn traffic_keeps_and_restores_the_way_back() {
     }
 }
 
+/// A FIN that is sent again, while the other direction's entry is lost, is still the FIN of one side.
+#[test]
+fn a_lost_entry_does_not_close_its_connection() {
+    let mut bed = two_endpoints(&V4, 0);
+    establish(&mut bed, &V4);
+    for _ in 0..3 {
+        bed.remove_connection(key(HOOK_EGRESS, TCP, V4.endpoint, V4.client));
+        bed.ingress(&tcp(V4.client, V4.frontend, FIN | ACK).bytes());
+        assert_eq!(forward(&mut bed, &V4, TCP).unwrap().state, STATE_CLOSING);
+        assert_eq!(back(&mut bed, &V4, TCP).unwrap().state, STATE_ESTABLISHED);
+    }
+    let reply = tcp(V4.endpoint, V4.client, ACK);
+    becomes(&bed.egress(&reply.bytes()), &tcp(V4.frontend, V4.client, ACK));
+    bed.egress(&tcp(V4.endpoint, V4.client, FIN | ACK).bytes());
+    assert_eq!(forward(&mut bed, &V4, TCP).unwrap().state, STATE_CLOSED);
+}
+
 #[test]
 fn a_udp_flow_leaves_an_endpoint_that_is_gone() {
     for names in FAMILIES {
