@@ -28,11 +28,11 @@ fn established(names: &Names, protocol: u8) -> (Bed, String) {
 fn the_client_is_told_of_its_own_packet() {
     for names in FAMILIES {
         for protocol in PROTOCOLS {
+            let (mut bed, node) = established(&names, protocol);
             for &kind in errors(&names) {
                 for (source, as_seen) in
                     [(names.router, names.router), (names.endpoint_address, names.frontend_address)]
                 {
-                    let (mut bed, node) = established(&names, protocol);
                     let failed = |from: &str, to: &str| of(protocol, from, to, ACK);
                     let came =
                         error(source, names.snat_address, kind, &failed(&node, names.endpoint), usize::MAX);
@@ -52,11 +52,11 @@ fn the_client_is_told_of_its_own_packet() {
 fn the_endpoint_is_told_of_its_own_reply() {
     for names in FAMILIES {
         for protocol in PROTOCOLS {
+            let (mut bed, node) = established(&names, protocol);
             for &kind in errors(&names) {
                 for (source, as_seen) in
                     [(names.router, names.router), (names.client_address, names.snat_address)]
                 {
-                    let (mut bed, node) = established(&names, protocol);
                     let failed = |from: &str, to: &str| of(protocol, from, to, ACK);
                     let reply = failed(names.frontend, names.client);
                     let output =

@@ -177,8 +177,19 @@ impl Bed {
 
     /// Says what the interface of the test runs is.
     pub fn set_interface(&mut self, v4: Address, v6: Address, flags: u32) {
+        self.set_interface_index(IFINDEX, v4, v6, flags);
+    }
+
+    /// Says what an interface of the calling thread's namespace is.
+    pub fn set_interface_at(&mut self, name: &str, v4: Address, v6: Address, flags: u32) {
+        let index = std::fs::read_to_string(format!("/proc/thread-self/net/dev_snmp6/{name}")).unwrap();
+        let index = index.lines().next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
+        self.set_interface_index(index, v4, v6, flags);
+    }
+
+    fn set_interface_index(&mut self, index: u32, v4: Address, v6: Address, flags: u32) {
         let interface = Interface { v4, v6, flags, zero: 0 };
-        self.hash("INTERFACES").insert(Plain(IFINDEX), Plain(interface), 0).unwrap();
+        self.hash("INTERFACES").insert(Plain(index), Plain(interface), 0).unwrap();
     }
 
     pub fn add_source_range(&mut self, service: u32, address: Address, bits: u32) {

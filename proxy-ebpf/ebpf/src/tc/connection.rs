@@ -11,7 +11,8 @@
 
 use weft_proxy_abi::state::{self, ACK, SYN};
 use weft_proxy_abi::{
-    Address, CONNECTION_UNDO_DNAT, Connection, ConnectionKey, HOOK_EGRESS, HOOK_INGRESS, STATE_CLOSED, TCP,
+    Address, CONNECTION_UNDO_DNAT, Connection, ConnectionKey, HOOK_EGRESS, HOOK_INGRESS, STATE_CLOSED,
+    STATE_ESTABLISHED, TCP,
 };
 
 use crate::maps::CONNECTIONS;
@@ -49,7 +50,7 @@ pub fn follow(packet: &Packet, entry: &mut Connection, now: u32) -> bool {
             let _ = CONNECTIONS.remove(&packet.key);
             return false;
         }
-        let (own, _) = state::next(entry.state, entry.state, reply, packet.flags);
+        let (own, _) = state::next(entry.state, STATE_ESTABLISHED, reply, packet.flags);
         entry.state = own;
         entry.expires = now + state::seconds(protocol, own);
         if absent && !reply && own != STATE_CLOSED {
@@ -76,7 +77,9 @@ fn is_pair(packet: &Packet, entry: &Connection, pair: &Connection) -> bool {
 #[inline(always)]
 fn restore_pair(packet: &Packet, entry: &Connection, pair_key: &ConnectionKey) {
     let (address, port_be) = overwritten(packet);
-    let pair = Connection { address: *address, port_be, kind: entry.kind | REPLY, ..*entry };
+    // Whether the other side has sent FIN is not known any more.
+    let state = entry.state.min(STATE_ESTABLISHED);
+    let pair = Connection { address: *address, port_be, kind: entry.kind | REPLY, state, ..*entry };
     // Should the map not take it, the next second tries again.
     let _ = CONNECTIONS.insert(pair_key, &pair, 0);
 }

@@ -122,7 +122,7 @@ impl Packet {
             _ => return None,
         };
         let mut packet = Packet::empty(l3, v6, hook);
-        if !network(skb, &mut packet) || !complete(skb, &mut packet) || !transport(skb, &mut packet) {
+        if !network(skb, &mut packet) || !complete(skb, &packet) || !transport(skb, &mut packet) {
             return None;
         }
         Some(packet)
@@ -133,10 +133,11 @@ impl Packet {
     #[inline(always)]
     pub fn embedded(skb: Skb, outer: &Packet, header: u32) -> Option<Packet> {
         let mut packet = Packet::empty(outer.l4 + header, outer.v6, outer.key.hook);
-        packet.end = outer.end;
         if !network(skb, &mut packet) || packet.part == Part::Later {
             return None;
         }
+        // It says how long it was, and is here only as far as the error goes.
+        packet.end = outer.end;
         if !matches!(packet.key.protocol, TCP | UDP) {
             return None;
         }
@@ -199,6 +200,7 @@ fn network_v4(skb: Skb, packet: &mut Packet) -> Option<()> {
     packet.key.destination = mapped(ip.destination);
     packet.key.protocol = ip.protocol;
     packet.l4 = packet.l3 + length;
+    packet.end = end(skb, packet.l3, ip.length_be);
     packet.id = ip.id_be.into();
     let fragment = u16::from_be(ip.fragment_be);
     packet.part = part(fragment & 0x1fff, fragment & 0x2000 != 0);
@@ -213,6 +215,7 @@ fn network_v6(skb: Skb, packet: &mut Packet) -> Option<()> {
     }
     packet.key.source = ip.source;
     packet.key.destination = ip.destination;
+    packet.end = end(skb, packet.l3 + 40, ip.length_be);
     let (mut next, mut l4) = (ip.next, packet.l3 + 40);
     for _ in 0..EXTENSION_HEADERS {
         match next {
@@ -237,17 +240,16 @@ fn network_v6(skb: Skb, packet: &mut Packet) -> Option<()> {
     Some(())
 }
 
-/// Whether the packet is as long as it says. One of more than 65,535 bytes (segmentation offload) says 0.
+/// Where a packet ends that says how long it is from an offset on. One of more than 65,535 bytes (segmentation
+/// offload) says 0.
 #[inline(always)]
-fn complete(skb: Skb, packet: &mut Packet) -> bool {
-    let (field, header) = if packet.v6 { (4, 40) } else { (2, 0) };
-    let Some(length_be) = skb.read::<u16>(packet.l3 + field) else {
-        return false;
-    };
-    packet.end = match length_be {
-        0 => skb.len(),
-        _ => packet.l3 + header + u32::from(u16::from_be(length_be)),
-    };
+fn end(skb: Skb, from: u32, length_be: u16) -> u32 {
+    if length_be == 0 { skb.len() } else { from + u32::from(u16::from_be(length_be)) }
+}
+
+/// Whether the packet is as long as it says, and long enough for its headers.
+#[inline(always)]
+fn complete(skb: Skb, packet: &Packet) -> bool {
     let least = match packet.key.protocol {
         _ if packet.part == Part::Later => 0,
         TCP => 20,
