@@ -11,7 +11,7 @@ use crate::daemons;
 use crate::error::{LabError, Result, Tried};
 use crate::load::{Dial, Dialled, PORT, Way};
 use crate::state::{Home, State};
-use crate::status::table;
+use crate::status::{Service, table};
 use crate::topology::Role;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -94,6 +94,23 @@ fn slice(state: &State, service: &str, v4: bool) -> Value {
         ],
         "endpoints": endpoints,
     })
+}
+
+/// The services as `status` shows them.
+pub fn shown(state: &State) -> Vec<Service> {
+    let at = |ips: [&str; 2]| -> Vec<String> {
+        let ips = ips.iter().filter_map(|ip| ip.parse::<IpAddr>().ok());
+        ips.map(|ip| SocketAddr::new(ip, SERVICE_PORT).to_string()).collect()
+    };
+    let endpoints: Vec<String> = state.pods.iter().map(|pod| format!("{}:{PORT}", pod.name)).collect();
+    let service =
+        |name: &str, frontends| Service { name: name.to_owned(), frontends, endpoints: endpoints.clone() };
+    let mut with_node_port = at(NODE_PORT_IPS);
+    with_node_port.push(format!("every node:{NODE_PORT}"));
+    vec![
+        service("default/web, TCP and UDP", at(CLUSTER_IPS)),
+        service("default/web-nodeport, TCP and UDP", with_node_port),
+    ]
 }
 
 /// Writes the manifests where each node's proxy reads them.

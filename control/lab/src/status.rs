@@ -4,6 +4,7 @@ use crate::daemons;
 use crate::error::{LabError, Result};
 use crate::etcd::{Etcd, Lease};
 use crate::network::{self, Overlay};
+use crate::services;
 use crate::state::{Home, PlaceState, State};
 use comfy_table::Table;
 use serde::Serialize;
@@ -24,6 +25,19 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// The pods.
     pub pods: Vec<Pod>,
+    /// The services and their endpoints.
+    pub services: Vec<Service>,
+}
+
+/// A service port.
+#[derive(Debug, Serialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Where it is reached.
+    pub frontends: Vec<String>,
+    /// Pods that are its endpoints.
+    pub endpoints: Vec<String>,
 }
 
 /// A node.
@@ -85,7 +99,9 @@ pub fn status(home: &Home) -> Result<Status> {
         running: daemons::runs(pod.pid),
     });
     let pods = pods.collect();
+    let services = services::shown(&state);
     Ok(Status {
+        services,
         name: state.spec.name,
         step: state.step,
         etcd_endpoints: state.endpoints,
@@ -154,7 +170,11 @@ impl Status {
             Some(why) => why.clone(),
             None => self.etcd_endpoints.join(", "),
         };
-        format!("lab {}: {}; etcd {etcd}\n{nodes}\n{pods}", self.name, self.step)
+        let mut services = table(["service", "reached at", "endpoints"]);
+        for service in &self.services {
+            services.add_row([service.name.clone(), lines(&service.frontends), lines(&service.endpoints)]);
+        }
+        format!("lab {}: {}; etcd {etcd}\n{nodes}\n{pods}\n{services}", self.name, self.step)
     }
 }
 

@@ -92,7 +92,7 @@ impl EbpfBackend {
     /// Puts the programs at the cgroup.
     fn attach_cgroup(&mut self) -> Result<(), EbpfError> {
         for (name, attach_type) in CGROUP {
-            let program = object::program(&self.ebpf, name)?;
+            let program = object::program(&mut self.ebpf, name)?;
             links::at_cgroup(&self.pins, &self.cgroup, (name, attach_type), program)?;
         }
         Ok(())
@@ -110,7 +110,7 @@ impl EbpfBackend {
                 .map_err(|e| failed("write", "INTERFACES", &e))?;
             for (attach_type, with_header, without) in INTERFACE {
                 let name = if attachment.ethernet { with_header } else { without };
-                let program = object::program(&self.ebpf, name)?;
+                let program = object::program(&mut self.ebpf, name)?;
                 let hook = (attach_type, name);
                 links::at_interface(&self.pins, attachment.index, &attachment.dev, hook, program)?;
             }
@@ -185,7 +185,9 @@ fn gone(change: &PortChange) -> Vec<SocketAddr> {
 
 /// Writes what the programs need to know of the node.
 fn configure(ebpf: &mut Ebpf, options: &EbpfOptions) -> Result<(), EbpfError> {
-    let mut config: Array<MapData, Row<abi::Config>> = take(ebpf, "CONFIG")?;
+    let missing = || EbpfError::Map { what: "find", map: "CONFIG", why: "it is not in the object".into() };
+    let map = ebpf.map_mut("CONFIG").ok_or_else(missing)?;
+    let mut config = Array::<_, Row<abi::Config>>::try_from(map).map_err(|e| failed("open", "CONFIG", &e))?;
     let value = abi::Config {
         layout: abi::LAYOUT,
         maglev_slots: options.maglev_slots,

@@ -40,16 +40,7 @@ pub fn load(options: &EbpfOptions, pins: &Pins) -> Result<Ebpf, EbpfError> {
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
     }
-    let mut ebpf = loader.load(&object).map_err(|e| refused("maps", &e))?;
-    for (name, program) in ebpf.programs_mut() {
-        let loaded = match program {
-            Program::CgroupSockAddr(program) => program.load(),
-            Program::SchedClassifier(program) => program.load(),
-            _ => Ok(()),
-        };
-        loaded.map_err(|e| refused(name, &e))?;
-    }
-    Ok(ebpf)
+    loader.load(&object).map_err(|e| refused("maps", &e))
 }
 
 /// The maps of the object, as they will be.
@@ -71,13 +62,24 @@ fn shapes(object: &[u8], options: &EbpfOptions) -> Result<Vec<Shape>, EbpfError>
         .collect())
 }
 
-/// A loaded program's descriptor.
-pub fn program<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, EbpfError> {
+/// A program's descriptor. It is loaded when it is first asked for: verifying one costs up to 0.2 s of CPU, and the
+/// programs for interfaces without a link header are rarely needed.
+pub fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, EbpfError> {
     let missing = || refused(name, &"the object has no such program");
-    let program = ebpf.program(name).ok_or_else(missing)?;
+    let program = ebpf.program_mut(name).ok_or_else(missing)?;
     let fd = match program {
-        Program::CgroupSockAddr(program) => program.fd(),
-        Program::SchedClassifier(program) => program.fd(),
+        Program::CgroupSockAddr(program) => {
+            if program.fd().is_err() {
+                program.load().map_err(|e| refused(name, &e))?;
+            }
+            program.fd()
+        }
+        Program::SchedClassifier(program) => {
+            if program.fd().is_err() {
+                program.load().map_err(|e| refused(name, &e))?;
+            }
+            program.fd()
+        }
         _ => return Err(missing()),
     };
     fd.map(AsFd::as_fd).map_err(|e: ProgramError| refused(name, &e))

@@ -67,10 +67,10 @@ pub fn failed(what: &'static str, map: &'static str, error: &dyn std::error::Err
     EbpfError::Map { what, map, why }
 }
 
-/// Maps an array of the object into memory.
-fn mapped<T: super::row::Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapped<T>, EbpfError> {
+/// Maps an array of the object into memory. The map stays the object's: programs may be loaded later.
+fn mapped<T: super::row::Plain>(ebpf: &Ebpf, name: &'static str) -> Result<Mapped<T>, EbpfError> {
     let map_error = |e: std::io::Error| failed("map into memory", name, &e);
-    match ebpf.take_map(name) {
+    match ebpf.map(name) {
         Some(aya::maps::Map::Array(data)) => {
             let length = data.info().map_err(|e| failed("look at", name, &e))?.max_entries();
             Mapped::new(std::os::fd::AsFd::as_fd(data.fd()), length).map_err(map_error)

@@ -53,6 +53,7 @@ pub fn lab(args: &[String]) -> Result<ExitCode, Error> {
     let shown = lab.up(&[], &up_args).and_then(|()| {
         lab.run("status", &name, &[])?;
         lab.run("matrix", &name, &[])?;
+        lab.run("services", &name, &[])?;
         if no_bench { Ok(()) } else { lab.run("bench", &name, &[]) }
     });
     if keep && shown.is_ok() {
@@ -114,13 +115,14 @@ fn test_command(lab: &Lab) -> Result<Command, Error> {
 }
 
 /// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed, the
-/// overlay's, and the state beside etcd-server. A bench that fails does not keep the others from being run.
+/// overlay's, the state beside etcd-server, and services beside nftables rules. A bench that fails does not keep the others from being run.
 pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     setup::ensure(Need::Test)?;
     let lab = Lab::build()?;
     let cni = build::example("cni-plugin", "cni-bench")?;
     let overlay = build::example("flannel-vxlan", "overlay-bench")?;
     let state = build::example("weft-etcd", "etcd-bench")?;
+    let services = build::example("weft-tests", "services-bench")?;
     let out = build::target_dir().join("bench");
     std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
     println!("bench: pods beside those of the reference plugins");
@@ -131,8 +133,10 @@ pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     let overlay = overlay_bench(&lab, &overlay, &out);
     println!("bench: state beside etcd-server");
     let state = state_bench(&lab, &state, &out);
+    println!("bench: services beside nftables rules");
+    let services = services_bench(&lab, &services, &out);
     println!("bench: figures as JSON in {}", out.display());
-    pods.and(plugin).and(overlay).and(state).map(|()| ExitCode::SUCCESS)
+    pods.and(plugin).and(overlay).and(state).and(services).map(|()| ExitCode::SUCCESS)
 }
 
 /// Throughput between pods, in a lab of its own.
@@ -172,6 +176,15 @@ fn state_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
     let mut command = Command::new(bench);
     command.arg("--weft").arg(&lab.weft).args(["--etcd", "/usr/bin/etcd"]);
     command.arg("--folder").arg(out).arg("--json").arg(out.join("state.json"));
+    process::succeed(&mut command, "see above")
+}
+
+/// The service proxy's bench, an example of the end-to-end tests' package.
+fn services_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
+    let mut command = process::as_root(Path::new("/usr/bin/env"))?;
+    command.arg(format!("WEFT_BIN={}", lab.weft.display()));
+    command.arg(format!("WEFT_CNI_BIN_DIR={}", lab.cni_bin_dir.display()));
+    command.arg(bench).arg("--json").arg(out.join("services.json"));
     process::succeed(&mut command, "see above")
 }
 
