@@ -86,6 +86,9 @@ struct Flags {
     /// Interfaces for the packet path [default: all of the node's own that have an address]
     #[arg(long, value_delimiter = ',')]
     interfaces: Vec<String>,
+    /// Attach the packet path to the clsact qdisc, as on kernels before 6.6, although there is tcx
+    #[arg(long)]
+    clsact: bool,
     /// How packets of this node's pods are known: BridgeInterface or InterfaceNamePrefix [default: any bridge]
     #[arg(long)]
     detect_local_mode: Option<String>,
@@ -171,6 +174,7 @@ impl Flags {
             cgroup_root,
             bpf_root: self.bpf_root.clone(),
             interfaces: self.chosen()?,
+            clsact: self.clsact,
             maglev_slots: self.maglev_table_size,
             snat_ports: node::ports(&self.snat_port_range)?,
             sizes: self.sizes.sizes(),

@@ -13,13 +13,14 @@ use netstate::{Kernel, Observe, State};
 use weft_proxy_abi as abi;
 
 use super::error::EbpfError;
-use super::interfaces::attachments;
+use super::interfaces::{Attachment, attachments};
 use super::links::{self, CGROUP, INTERFACE};
 use super::options::EbpfOptions;
 use super::pins::Pins;
 use super::row::{Row, address};
+use super::sys::AttachType;
 use super::writer::{Writer, absent_is_fine, failed, take};
-use super::{datagrams, object, usage};
+use super::{clsact, datagrams, object, usage};
 use crate::backend::{Applied, Backend, Counted, MapUsage};
 use crate::semantics::NodeView;
 use crate::table::{PortChange, PortId, Protocol, ServicePort, ServiceTable, TableChanges};
@@ -64,7 +65,13 @@ impl EbpfBackend {
 
     /// Removes programs, links and maps: all that any version of it left below the bpffs.
     pub fn clean_up(bpf_root: &Path) -> Vec<EbpfError> {
-        Pins::existing(bpf_root).map(|pins| pins.remove_all()).unwrap_or_default()
+        let mut errors = Vec::new();
+        match Kernel::open().and_then(|mut kernel| kernel.observe(&Observe::default())) {
+            Ok(state) => state.links.iter().for_each(|link| clsact::remove(&link.name)),
+            Err(error) => errors.push(error.into()),
+        }
+        errors.extend(Pins::existing(bpf_root).map(|pins| pins.remove_all()).unwrap_or_default());
+        errors
     }
 
     fn write_all<'a>(
@@ -110,9 +117,7 @@ impl EbpfBackend {
                 .map_err(|e| failed("write", "INTERFACES", &e))?;
             for (attach_type, with_header, without) in INTERFACE {
                 let name = if attachment.ethernet { with_header } else { without };
-                let program = object::program(&mut self.ebpf, name)?;
-                let hook = (attach_type, name);
-                links::at_interface(&self.pins, attachment.index, &attachment.dev, hook, program)?;
+                self.attach_interface(attachment, attach_type, name)?;
             }
         }
         let indexes: Vec<u32> = wanted.iter().map(|attachment| attachment.index).collect();
@@ -121,6 +126,29 @@ impl EbpfBackend {
             absent_is_fine(self.interfaces.remove(index)).map_err(|e| failed("remove", "INTERFACES", &e))?;
         }
         Ok(())
+    }
+
+    /// Puts a program at an interface: by tcx, or on kernels before 6.6 by clsact.
+    fn attach_interface(
+        &mut self,
+        to: &Attachment,
+        attach_type: AttachType,
+        name: &'static str,
+    ) -> Result<(), EbpfError> {
+        let fail = |source| EbpfError::Attach {
+            program: name,
+            target: format!("interface {}", to.dev),
+            source,
+            next: "the kernel needs CONFIG_NET_CLS_ACT and CONFIG_NET_CLS_BPF, or tcx (Linux 6.6)",
+        };
+        if !self.options.clsact {
+            let program = object::program(&mut self.ebpf, name)?;
+            if links::at_interface(&self.pins, to.index, attach_type, program).map_err(fail)? {
+                return Ok(());
+            }
+        }
+        let program = object::classifier(&mut self.ebpf, name)?;
+        clsact::put(program, &to.dev, attach_type).map_err(fail)
     }
 
     /// Writes where NodePorts answer.

@@ -64,22 +64,19 @@ pub fn at_cgroup(
     put(pins, &format!("cgroup-{name}"), Holds::Cgroup(id), program, make).map_err(fail)
 }
 
-/// Puts a program at an interface's hook.
+/// Puts a program at an interface's tcx hook. `false`: this kernel has none.
 pub fn at_interface(
     pins: &Pins,
     index: u32,
-    dev: &str,
-    (attach_type, name): (AttachType, &'static str),
+    attach_type: AttachType,
     program: BorrowedFd<'_>,
-) -> Result<(), EbpfError> {
-    let fail = |source: io::Error| EbpfError::Attach {
-        program: name,
-        target: format!("interface {dev}"),
-        source,
-        next: "tcx needs Linux 6.6 with CONFIG_NET_XGRESS",
-    };
+) -> io::Result<bool> {
     let make = || sys::link_tcx(program, index, attach_type);
-    put(pins, &of_interface(index, attach_type), Holds::Interface(index), program, make).map_err(fail)
+    match put(pins, &of_interface(index, attach_type), Holds::Interface(index), program, make) {
+        // Before 6.6 the attach type is unknown.
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        done => done.map(|()| true),
+    }
 }
 
 fn of_interface(index: u32, attach_type: AttachType) -> String {

@@ -10,6 +10,7 @@
 
 mod backend;
 mod blocks;
+mod clsact;
 mod datagrams;
 mod encode;
 mod error;

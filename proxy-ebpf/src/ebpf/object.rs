@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use aya::programs::{Program, ProgramError};
+use aya::programs::{Program, ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_obj::Object;
 
@@ -83,6 +83,15 @@ pub fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<BorrowedFd<
         _ => return Err(missing()),
     };
     fd.map(AsFd::as_fd).map_err(|e: ProgramError| refused(name, &e))
+}
+
+/// A packet program, loaded.
+pub fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, EbpfError> {
+    program(ebpf, name)?;
+    match ebpf.program_mut(name) {
+        Some(Program::SchedClassifier(program)) => Ok(program),
+        _ => Err(refused(name, &"the object has no such program")),
+    }
 }
 
 /// The last lines of what the kernel said: the verifier's log is long.

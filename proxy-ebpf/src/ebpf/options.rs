@@ -15,6 +15,8 @@ pub struct EbpfOptions {
     pub bpf_root: PathBuf,
     /// Which interfaces get the packet programs.
     pub interfaces: Chosen,
+    /// Attach to the clsact qdisc although the kernel has tcx.
+    pub clsact: bool,
     /// Slots of a Maglev table.
     pub maglev_slots: u32,
     /// First and last port that SNAT takes.

@@ -63,9 +63,10 @@ fn main() {
     let seconds: f64 = flag("--seconds").map_or(0.2, |text| text.parse().unwrap());
     let counts: Vec<usize> = flag("--services")
         .map_or(vec![1, 1_000, 10_000], |text| text.split(',').map(|n| n.parse().unwrap()).collect());
-    let world = world::World::up();
+    let mut world = world::World::up();
     let mut found = serde_json::Map::new();
-    for count in counts {
+    for (phase, count) in (0..4).zip(counts) {
+        world.phase = phase;
         println!("services: {count}, 10 endpoints each");
         let start = datapath::cold_start(&world, count);
         let change = datapath::changes(&world, count);

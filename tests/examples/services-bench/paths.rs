@@ -1,7 +1,7 @@
 //! Connections by every path, in rounds.
 
 use crate::Median;
-use crate::world::{FIRST, LAST, NODES, PORT, World};
+use crate::world::{FIRST, LAST, NODES, World};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -25,15 +25,15 @@ fn all(world: &World) -> Vec<Path> {
     let nftables = "node → NodePort of another, nftables";
     let nftables_snat = "node → NodePort of another → third, nftables";
     vec![
-        path(direct_here, "pod1", &pod2, PORT, None),
+        path(direct_here, "pod1", &pod2, world.port(0), None),
         path("pod → ClusterIP, one node, first", "pod1", FIRST[0].cluster_ip, 80, Some(direct_here)),
         path("pod → ClusterIP, one node, last", "pod1", LAST[0].cluster_ip, 80, Some(direct_here)),
-        path(direct_there, "pod1", &pod3, PORT, None),
+        path(direct_there, "pod1", &pod3, world.port(0), None),
         path("pod → ClusterIP, two nodes, first", "pod1", FIRST[1].cluster_ip, 80, Some(direct_there)),
         path("pod → ClusterIP, two nodes, last", "pod1", LAST[1].cluster_ip, 80, Some(direct_there)),
-        path(host, NODES[0], &pod2, PORT + 3, None),
+        path(host, NODES[0], &pod2, world.port(3), None),
         path("node → own NodePort, first", NODES[0], world.node(0), 30100, Some(host)),
-        path(remote, NODES[2], &pod1, PORT + 4, None),
+        path(remote, NODES[2], &pod1, world.port(4), None),
         path(nftables, NODES[2], world.node(1), 30200, Some(remote)),
         path("node → NodePort of another, eBPF, first", NODES[2], world.node(0), 30100, Some(nftables)),
         path("node → NodePort of another, eBPF, last", NODES[2], world.node(0), 30102, Some(nftables)),

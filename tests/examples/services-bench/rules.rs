@@ -6,12 +6,12 @@
 //! postrouting: masquerade what was marked
 //! ```
 
-use crate::world::{NODES, PORT, World};
+use crate::world::{NODES, World};
 use std::fmt::Write as _;
 
 /// Writes the table of so many services.
 pub fn write(world: &World, count: usize) {
-    let pods = [(30200, world.pod("pod3"), PORT + 5), (30201, world.pod("pod1"), PORT + 6)];
+    let pods = [(30200, world.pod("pod3"), world.port(5)), (30201, world.pod("pod1"), world.port(6))];
     let (mut chains, mut services, mut ports) = (String::new(), Vec::new(), Vec::new());
     for (node_port, pod, port) in &pods {
         let _ = writeln!(

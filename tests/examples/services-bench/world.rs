@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use weft_tests::Lab;
 
 /// The first port of a pod's load server.
-pub const PORT: u16 = 5201;
+const PORT: u16 = 5201;
+/// Paths with a port of their own.
+const PATHS: u16 = 8;
 /// The nodes: with the proxy, with nftables rules, and the client's.
 pub const NODES: [&str; 3] = ["k8s-node1", "k8s-node2", "k8s-node3"];
 /// Where nodes read manifests.
@@ -16,20 +18,20 @@ pub struct Real {
     pub name: &'static str,
     pub cluster_ip: &'static str,
     pub node_port: Option<u16>,
-    /// The pod, and the port of it that this path has to itself.
+    /// The pod, and which of its ports this path has to itself.
     pub pod: &'static str,
-    pub port: u16,
+    pub path: u16,
 }
 
 /// In the order of the manifests: "first" come before all others, "last" after.
 pub const FIRST: [Real; 2] = [
-    Real { name: "first-here", cluster_ip: "10.96.0.1", node_port: Some(30100), pod: "pod2", port: PORT + 1 },
+    Real { name: "first-here", cluster_ip: "10.96.0.1", node_port: Some(30100), pod: "pod2", path: 1 },
     Real {
         name: "first-there",
         cluster_ip: "10.96.0.2",
         node_port: Some(30101),
         pod: "pod3",
-        port: PORT + 1,
+        path: 1,
     },
 ];
 /// See [`FIRST`].
@@ -39,27 +41,29 @@ pub const LAST: [Real; 2] = [
         cluster_ip: "10.96.255.1",
         node_port: Some(30102),
         pod: "pod2",
-        port: PORT + 2,
+        path: 2,
     },
     Real {
         name: "last-there",
         cluster_ip: "10.96.255.2",
         node_port: Some(30103),
         pod: "pod3",
-        port: PORT + 2,
+        path: 2,
     },
 ];
 
 /// A lab, and its addresses.
 pub struct World {
     pub lab: Lab,
+    /// Which of the tables is measured: each has ports of its own, as connections in TIME_WAIT outlive a table.
+    pub phase: u16,
 }
 
 impl World {
     /// Puts it up; the second node has no proxy.
     pub fn up() -> World {
         let lab = Lab::up("services-bench", &[]);
-        let world = World { lab };
+        let world = World { lab, phase: 0 };
         world.stop(NODES[1]);
         world.weft(NODES[1], &["proxy", "--cleanup"]);
         world
@@ -73,6 +77,11 @@ impl World {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{words:?} in {place}: {said}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The port of a path in this phase.
+    pub fn port(&self, path: u16) -> u16 {
+        PORT + self.phase * PATHS + path
     }
 
     /// Ends a node's proxy; its services stay.
@@ -129,7 +138,7 @@ impl World {
     fn real(&self, real: &Real) -> [Value; 2] {
         let endpoint = json!({"addresses": [self.pod(real.pod)], "conditions": {"ready": true},
             "nodeName": if real.pod == "pod3" { NODES[1] } else { NODES[0] }});
-        objects(real.name, real.cluster_ip, real.node_port, real.port, vec![endpoint])
+        objects(real.name, real.cluster_ip, real.node_port, self.port(real.path), vec![endpoint])
     }
 }
 
