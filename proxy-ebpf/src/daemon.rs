@@ -6,6 +6,7 @@
 //! links, addresses changed, or 30 s passed ─► back end looks at the node
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +18,7 @@ use crate::backend::{Applied, Backend, MapUsage};
 use crate::metrics::ProxyMetrics;
 use crate::semantics::{NodeOptions, Object, ObjectKind, Tracker, Update};
 use crate::source::{Batch, Source};
-use crate::table::{HealthCheck, ServiceTable, TableChanges};
+use crate::table::{HealthCheck, PortChange, PortId, ServiceTable, TableChanges};
 
 /// How often the node is looked at without an event.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ pub struct ProxyStatus {
     /// Why it is not, if it is not.
     pub behind: Option<String>,
     /// `healthCheckNodePort`s.
-    pub health_checks: std::collections::BTreeMap<u16, HealthCheck>,
+    pub health_checks: BTreeMap<u16, HealthCheck>,
 }
 
 /// Runs until `shutdown`. The datapath stays as it is when the daemon goes.
@@ -51,8 +52,15 @@ pub async fn run<S: Source, B: Backend>(
 where
     B::Error: From<netstate::Error>,
 {
-    let mut proxy =
-        Proxy { tracker: Tracker::new(node), backend, metrics, status, started: false, told: None };
+    let mut proxy = Proxy {
+        tracker: Tracker::new(node),
+        backend,
+        metrics,
+        status,
+        started: false,
+        failed: BTreeMap::new(),
+        told: None,
+    };
     // SAFETY: the monitor owns its descriptor, which nothing else closes, and is dropped with the registration.
     let monitor = unsafe { AsyncFd::register(Monitor::open(&[Topic::Links, Topic::Addresses])?) };
     let mut monitor = monitor
@@ -86,6 +94,8 @@ struct Proxy<B> {
     metrics: ProxyMetrics,
     status: watch::Sender<ProxyStatus>,
     started: bool,
+    /// Service ports that the back end could not write; tried again at each look.
+    failed: BTreeMap<PortId, String>,
     /// The last thing that was wrong with the node, told once.
     told: Option<String>,
 }
@@ -122,7 +132,9 @@ impl<B: Backend> Proxy<B> {
         } else if !changes.ports.is_empty() {
             tracing::info!(ports = changes.ports.len(), took = ?seen.elapsed(), "services changed");
         }
-        self.tell_status(applied.failed.first().map(|(id, why)| format!("{id}: {why}")));
+        changes.ports.iter().for_each(|change| drop(self.failed.remove(&change.id)));
+        self.failed.extend(applied.failed);
+        self.tell_status();
         Ok(())
     }
 
@@ -149,8 +161,24 @@ impl<B: Backend> Proxy<B> {
         if let Some(error) = wrong.as_ref().filter(|_| wrong != self.told) {
             tracing::error!(%error, "the node is not as it should be; trying again");
         }
-        self.told.clone_from(&wrong);
-        self.tell_status(wrong);
+        self.told = wrong;
+        self.retry();
+        self.tell_status();
+    }
+
+    /// Tries to write what did not fit.
+    fn retry(&mut self) {
+        let table = self.tracker.table();
+        let change =
+            |id: &PortId| PortChange { id: id.clone(), before: None, after: table.ports.get(id).cloned() };
+        let ports: Vec<PortChange> = self.failed.keys().map(change).collect();
+        if ports.is_empty() {
+            return;
+        }
+        let applied = self.backend().apply(&TableChanges { ports, ..TableChanges::default() });
+        if let Ok(applied) = applied {
+            self.failed = applied.failed.into_iter().collect();
+        }
     }
 
     fn warn_of_full_tables(&self) {
@@ -182,7 +210,9 @@ impl<B: Backend> Proxy<B> {
         }
     }
 
-    fn tell_status(&self, behind: Option<String>) {
+    fn tell_status(&self) {
+        let unwritten = self.failed.iter().next().map(|(id, why)| format!("{id}: {why}"));
+        let behind = self.told.clone().or(unwritten);
         let health_checks = self.tracker.table().health_checks.clone();
         self.status.send_modify(|status| {
             status.last_updated = behind.is_none().then(SystemTime::now).or(status.last_updated);

@@ -229,5 +229,6 @@ async fn explain(service: &str, node: &NodeFlags, bpf_root: &std::path::Path) ->
             println!("{id}: left out: {why}");
         }
     }
-    Ok(if explanation.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let known = table.left_alone.contains_key(&wanted) || table.ports.keys().any(|id| id.service == wanted);
+    Ok(if known && explanation.differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -107,6 +107,11 @@ impl EbpfBackend {
 
     /// Puts the programs at the node's interfaces, and takes them off others.
     fn attach_interfaces(&mut self, state: &State, node: &NodeView) -> Result<(), EbpfError> {
+        let chosen = &self.options.interfaces.names;
+        if let Some(missing) = chosen.iter().find(|name| state.link(name).is_none()) {
+            let why = "there is no such interface: name others, or none for all of the node's own".to_owned();
+            return Err(EbpfError::Flag { flag: "interfaces", value: missing.clone(), why });
+        }
         let wanted = attachments(state, &self.options.interfaces, &node.addresses);
         let there: HashSet<u32> = self.interfaces.keys().flatten().collect();
         for attachment in &wanted {
@@ -286,8 +291,9 @@ impl Backend for EbpfBackend {
         let local: Vec<IpAddr> =
             state.addresses.iter().filter(|a| !a.link_scope).map(|a| a.net.ip()).collect();
         self.write_node_addresses(&local, node)?;
-        self.attach_interfaces(&state, node)?;
-        self.attach_cgroup()
+        // What goes wrong at an interface keeps no process from its services.
+        self.attach_cgroup()?;
+        self.attach_interfaces(&state, node)
     }
 
     fn counted(&self) -> Result<Vec<(PortId, Counted)>, EbpfError> {

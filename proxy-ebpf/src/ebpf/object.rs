@@ -30,7 +30,7 @@ fn object() -> Result<std::borrow::Cow<'static, [u8]>, EbpfError> {
 pub fn load(options: &EbpfOptions, pins: &Pins) -> Result<Ebpf, EbpfError> {
     let object = object()?;
     let shapes = shapes(&object, options)?;
-    pins.discard_unlike(&shapes)?;
+    pins.discard_unlike(&shapes, options.maglev_slots)?;
     let mut loader = EbpfLoader::new();
     loader.verifier_log_level(VerifierLogLevel::STATS);
     for size in options.map_sizes() {

@@ -25,7 +25,7 @@ const FOLDER: &str = "weft-proxy";
 /// The magic number of a bpffs (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 /// Maps that name one another's elements: all are taken over, or none.
-const TABLE: [&str; 4] = ["SERVICES", "ENDPOINTS", "MAGLEV", "COUNTERS"];
+const TABLE: [&str; 6] = ["SERVICES", "ENDPOINTS", "MAGLEV", "COUNTERS", "SOURCE_RANGES", "AFFINITY"];
 
 /// The folder of pins.
 #[derive(Clone, Debug)]
@@ -104,14 +104,19 @@ impl Pins {
     }
 
     /// Unpins what cannot be taken over, and tells why.
-    pub fn discard_unlike(&self, wanted: &[Shape]) -> Result<(), EbpfError> {
+    pub fn discard_unlike(&self, wanted: &[Shape], maglev_slots: u32) -> Result<(), EbpfError> {
         let there = names(&self.maps());
         if there.is_empty() {
             return Ok(());
         }
         let mut discarded: BTreeSet<String> = BTreeSet::new();
-        match self.layout() {
+        let config = self.config();
+        match config.map(|config| config.layout) {
             Some(layout) if layout == abi::LAYOUT => {
+                if config.is_some_and(|config| config.maglev_slots != maglev_slots) {
+                    tracing::warn!("writing the service table anew: --maglev-table-size differs");
+                    discarded.insert("MAGLEV".to_owned());
+                }
                 for shape in wanted.iter().filter(|shape| there.contains(&shape.name)) {
                     let found = self.shape(&shape.name)?;
                     if found != *shape {
@@ -140,11 +145,11 @@ impl Pins {
         Ok(())
     }
 
-    /// The layout of the maps that are pinned.
-    fn layout(&self) -> Option<u32> {
+    /// What the programs of an earlier process know of the node.
+    fn config(&self) -> Option<abi::Config> {
         let config = self.open_map("CONFIG").ok()?;
         let config = Array::<_, Row<abi::Config>>::try_from(config).ok()?;
-        config.get(&0, 0).ok().map(|config| config.0.layout)
+        config.get(&0, 0).ok().map(|config| config.0)
     }
 
     /// Opens a pinned map.

@@ -45,6 +45,8 @@ pub struct Writer {
     endpoint_blocks: Blocks,
     maglev_tables: Blocks,
     ids: Blocks,
+    /// The last one that was given; it begins with the time, so that no earlier process gave a later one.
+    generation: u32,
     written: HashMap<PortId, Written>,
 }
 
@@ -100,6 +102,7 @@ impl Writer {
             endpoint_blocks: blocks(options.sizes.endpoints)?,
             maglev_tables: blocks(options.sizes.maglev_tables)?,
             ids: blocks(options.sizes.services)?,
+            generation: rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec as u32,
             options: options.clone(),
             written: HashMap::new(),
         })
@@ -165,17 +168,23 @@ impl Writer {
         let tables: BTreeSet<_> = all().filter_map(|w| w.maglev).map(|(table, _)| (table, 1)).collect();
         let ids: BTreeSet<_> = all().map(|w| (w.id, 1)).collect();
         let sizes = &self.options.sizes;
-        self.endpoint_blocks = Blocks::new(sizes.endpoints, &blocks).map_err(|_| "blocks of endpoints")?;
-        self.maglev_tables = Blocks::new(sizes.maglev_tables, &tables).map_err(|_| "Maglev tables")?;
+        let endpoint_blocks = Blocks::new(sizes.endpoints, &blocks).map_err(|_| "blocks of endpoints")?;
+        let maglev_tables = Blocks::new(sizes.maglev_tables, &tables).map_err(|_| "Maglev tables")?;
         self.ids = Blocks::new(sizes.services, &ids).map_err(|_| "numbers of services")?;
+        (self.endpoint_blocks, self.maglev_tables) = (endpoint_blocks, maglev_tables);
         Ok(())
     }
 
-    /// Removes all frontends.
+    /// Removes all frontends, and source ranges, which know services by their numbers.
     fn clear(&mut self, keys: &HashMap<abi::FrontendKey, u32>) -> Result<(), EbpfError> {
-        keys.keys().try_for_each(|key| {
-            absent_is_fine(self.services.remove(&Row(*key))).map_err(|e| failed("remove", "SERVICES", &e))
-        })
+        for key in keys.keys() {
+            absent_is_fine(self.services.remove(&Row(*key))).map_err(|e| failed("remove", "SERVICES", &e))?;
+        }
+        let ranges: Vec<_> = self.ranges.iter().flatten().map(|(key, _)| key).collect();
+        for key in ranges {
+            absent_is_fine(self.ranges.remove(&key)).map_err(|e| failed("remove", "SOURCE_RANGES", &e))?;
+        }
+        Ok(())
     }
 
     /// Brings a service port to what it shall be.
@@ -191,7 +200,7 @@ impl Writer {
         })?;
         let old = old.unwrap_or_default();
         for key in old.frontends.keys().filter(|key| !written.frontends.contains_key(*key)) {
-            absent_is_fine(self.services.remove(&Row(*key))).map_err(|e| failed("remove", "SERVICES", &e))?;
+            self.remove_frontend(key, old.id)?;
         }
         for range in old.ranges.difference(&written.ranges) {
             let key = encode::range_key(written.id, range);
@@ -232,8 +241,9 @@ impl Writer {
                 written.blocks.push(block);
             }
         }
-        if !fresh.is_empty() {
-            written.generation = written.generation.wrapping_add(1);
+        if old.is_none_or(|old| old.blocks != written.blocks) {
+            self.generation = self.generation.wrapping_add(1);
+            written.generation = self.generation;
         }
         if let Some(policy) = wanted.maglev {
             let block = placed.get(&policy).copied().unwrap_or(encode::EMPTY);
@@ -251,12 +261,26 @@ impl Writer {
         for (key, frontend) in wanted.frontends {
             let maglev = written.maglev.filter(|_| frontend.external).map(|(table, _)| table);
             let service = frontend.service(&placed, (written.id, written.generation), maglev);
-            if old.and_then(|old| old.frontends.get(&key)) != Some(&service) {
-                self.services.insert(Row(key), Row(service), 0).map_err(|e| self.full("SERVICES", id, &e))?;
+            if old.and_then(|old| old.frontends.get(&key)) != Some(&service)
+                && let Err(error) = self.services.insert(Row(key), Row(service), 0)
+            {
+                self.restore(old, &written);
+                return Err(self.full("SERVICES", id, &error));
             }
             written.frontends.insert(key, service);
         }
         Ok(written)
+    }
+
+    /// Points frontends back to where they were: a service port that does not fit stays whole, as it was.
+    fn restore(&mut self, old: Option<&Written>, staged: &Written) {
+        for key in staged.frontends.keys() {
+            // What this fails to write is told by the error that led here.
+            let _ = match old.and_then(|old| old.frontends.get(key)) {
+                Some(service) => self.services.insert(Row(*key), Row(*service), 0),
+                None => self.services.remove(&Row(*key)),
+            };
+        }
     }
 
     /// A number for a new service port, its counters at zero.
@@ -342,16 +366,7 @@ impl Writer {
     pub fn forget(&mut self, id: &PortId, now: Instant) -> Result<(), EbpfError> {
         let Some(written) = self.written.get(id).cloned() else { return Ok(()) };
         for key in written.frontends.keys() {
-            // Another port may have taken the frontend over.
-            let Some(Row(there)) =
-                present(self.services.get(&Row(*key), 0)).map_err(|e| failed("read", "SERVICES", &e))?
-            else {
-                continue;
-            };
-            if there.id == written.id {
-                absent_is_fine(self.services.remove(&Row(*key)))
-                    .map_err(|e| failed("remove", "SERVICES", &e))?;
-            }
+            self.remove_frontend(key, written.id)?;
         }
         for range in &written.ranges {
             let key = encode::range_key(written.id, range);
@@ -364,6 +379,17 @@ impl Writer {
         self.ids.give(written.id, 1, now);
         self.written.remove(id);
         Ok(())
+    }
+
+    /// Removes a frontend, unless another service port has taken it over.
+    fn remove_frontend(&mut self, key: &abi::FrontendKey, owner: u32) -> Result<(), EbpfError> {
+        let there = present(self.services.get(&Row(*key), 0)).map_err(|e| failed("read", "SERVICES", &e))?;
+        match there {
+            Some(Row(service)) if service.id == owner => {
+                absent_is_fine(self.services.remove(&Row(*key))).map_err(|e| failed("remove", "SERVICES", &e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Service ports that are written, and their numbers.

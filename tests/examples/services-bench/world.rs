@@ -26,30 +26,12 @@ pub struct Real {
 /// In the order of the manifests: "first" come before all others, "last" after.
 pub const FIRST: [Real; 2] = [
     Real { name: "first-here", cluster_ip: "10.96.0.1", node_port: Some(30100), pod: "pod2", path: 1 },
-    Real {
-        name: "first-there",
-        cluster_ip: "10.96.0.2",
-        node_port: Some(30101),
-        pod: "pod3",
-        path: 1,
-    },
+    Real { name: "first-there", cluster_ip: "10.96.0.2", node_port: Some(30101), pod: "pod3", path: 1 },
 ];
 /// See [`FIRST`].
 pub const LAST: [Real; 2] = [
-    Real {
-        name: "last-here",
-        cluster_ip: "10.96.255.1",
-        node_port: Some(30102),
-        pod: "pod2",
-        path: 2,
-    },
-    Real {
-        name: "last-there",
-        cluster_ip: "10.96.255.2",
-        node_port: Some(30103),
-        pod: "pod3",
-        path: 2,
-    },
+    Real { name: "last-here", cluster_ip: "10.96.255.1", node_port: Some(30102), pod: "pod2", path: 2 },
+    Real { name: "last-there", cluster_ip: "10.96.255.2", node_port: Some(30103), pod: "pod3", path: 2 },
 ];
 
 /// A lab, and its addresses.

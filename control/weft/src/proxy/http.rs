@@ -3,7 +3,7 @@
 //! Paths, codes and bodies are kube-proxy's (pkg/proxy/healthcheck/{proxy_health,service_health}.go).
 
 use std::collections::BTreeMap;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::SystemTime;
 
 use hyper::StatusCode;
@@ -75,7 +75,9 @@ pub async fn health_check_node_ports(mut shown: watch::Receiver<ProxyStatus>) {
 
 /// One listener; without the port it ends, and is tried again at the next change.
 async fn health_check(port: u16, shown: watch::Receiver<ProxyStatus>) {
-    let listener = match TcpListener::bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).await {
+    let any: [SocketAddr; 2] = [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()];
+    // The first that there is: a kernel without IPv6 has the second alone.
+    let listener = match TcpListener::bind(any.as_slice()).await {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(port, %error, "no health check on this healthCheckNodePort: is the port taken?");

@@ -106,7 +106,8 @@ pub fn set_port(context: &SockAddrContext, port_be: u16) {
 pub fn protocol(context: &SockAddrContext) -> Option<u8> {
     // SAFETY: the kernel hands a valid context.
     match unsafe { addr_of!((*context.sock_addr).protocol).read_volatile() } {
-        6 => Some(TCP),
+        // MPTCP connects as TCP does.
+        6 | 262 => Some(TCP),
         17 => Some(UDP),
         _ => None,
     }
