@@ -156,17 +156,31 @@ impl Bed {
     /// # Panics
     /// When they are not in time.
     pub fn apply(&self, file: &str, objects: &[Value], services: &[String]) {
-        let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-        for node in NODES {
-            let script = format!("cat > {MANIFESTS}/.{file} && mv -f {MANIFESTS}/.{file} {MANIFESTS}/{file}");
-            self.feed(node, &["sh", "-c", &script], text.as_bytes());
-        }
+        self.write(file, objects);
         for node in NODES {
             let start = Instant::now();
             while let Err(text) = self.backend.settled(&self.lab, node, services) {
                 assert!(start.elapsed() < SETTLED, "{file} is not in the datapath of {node}:\n{text}");
             }
         }
+    }
+
+    /// Writes objects to a file that each node's proxy reads.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn write(&self, file: &str, objects: &[Value]) {
+        let text = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        NODES.iter().for_each(|node| self.replace(node, file, &text));
+    }
+
+    /// Puts a file in the place of one that a node's proxy reads.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn replace(&self, node: &str, file: &str, text: &str) {
+        let script = format!("cat > {MANIFESTS}/.{file} && mv -f {MANIFESTS}/.{file} {MANIFESTS}/{file}");
+        self.feed(node, &["sh", "-c", &script], text.as_bytes());
     }
 
     /// Dials from a place or pod.

@@ -101,6 +101,16 @@ pub struct Case {
     pub seen: Seen,
 }
 
+impl Dialled {
+    /// Who answered.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Dialled::Answer { host, .. } => Some(host),
+            Dialled::Failed { .. } => None,
+        }
+    }
+}
+
 impl Case {
     /// The load tool's answers, judged: `Err` says what is wrong.
     pub fn judge(&self, bed: &Bed, done: &[Dialled]) -> Result<(), String> {

@@ -23,8 +23,8 @@ mod hold;
 mod manifest;
 mod table;
 
-pub use bed::{Backend, Bed};
-pub use case::{Case, Dialled, Expect, Seen, Way};
+pub use bed::{Backend, Bed, NODES, PODS};
+pub use case::{Case, Dial, Dialled, Expect, Seen, Way};
 pub use changes::CHANGES;
 pub use hold::Hold;
 pub use manifest::{End, Service};
