@@ -221,12 +221,14 @@ fn foreign_state_stays_and_cleanup_takes_all_that_is_ours() {
     shell(
         "nft add table inet foreign; nft add chain inet foreign c; nft add rule inet foreign c counter drop",
     );
-    shell("tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress prio 7 matchall action ok");
+    shell(
+        "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol all prio 7 u32 match u32 0 0 flowid 1:1",
+    );
     let look = || {
         shell("nft list ruleset; tc qdisc show dev eth0; tc filter show dev eth0 ingress; ip rule; ip route")
     };
     let before = look();
-    assert!(before.contains("matchall") && before.contains("foreign"), "{before}");
+    assert!(before.contains("u32") && before.contains("foreign"), "{before}");
     for (from, to) in clients {
         assert_eq!(lost(&dial(&bed, from, to, 1)).len(), 1, "{from} reaches a service without a proxy");
     }

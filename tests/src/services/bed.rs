@@ -98,6 +98,7 @@ impl Bed {
             lab,
         };
         bed.route_from_outside();
+        bed.tell_every_refusal();
         bed
     }
 
@@ -110,6 +111,15 @@ impl Bed {
         ] {
             let via = self.node("k8s-node1", v4).to_string();
             let output = self.lab.exec("gateway", &["ip", "route", "add", net, "via", &via]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    /// Takes away the limits of ICMP errors: a case in which UDP is refused does not depend on those before it.
+    fn tell_every_refusal(&self) {
+        for node in NODES {
+            let limits = ["net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"];
+            let output = self.lab.exec(node, &[&["sysctl", "-qw"], &limits[..]].concat());
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }

@@ -104,9 +104,6 @@ impl Row<'_> {
 
     /// Refused within 100 ms.
     pub fn is_refused(self) -> Self {
-        if self.case.dial.way == Way::Udp {
-            self.case.dial.times = 1;
-        }
         self.fails_with(ECONNREFUSED)
     }
 
