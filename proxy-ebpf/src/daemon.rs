@@ -112,10 +112,6 @@ impl<B: Backend> Proxy<B> {
         }
         self.metrics.synced(seen.elapsed(), full, applied.failed.len());
         self.metrics.local(self.tracker.table(), &changes, full);
-        if let Some((service, error)) = applied.failed.first() {
-            let failed = applied.failed.len();
-            tracing::error!(%service, %error, failed, "service ports are not programmed, this one first");
-        }
         let now = SystemTime::now();
         triggers
             .into_iter()

@@ -99,7 +99,7 @@ fn nothing_is_lost_while_the_proxy_is_killed_and_started_again() {
             let bed = &bed;
             // As many as keep the client busy from before the kill until after the start.
             scope.spawn(move || {
-                (0..30)
+                (0..45)
                     .flat_map(|_| {
                         thread::sleep(Duration::from_millis(50));
                         dial(bed, from, to, 100)
@@ -116,7 +116,7 @@ fn nothing_is_lost_while_the_proxy_is_killed_and_started_again() {
         dials.into_iter().map(|client| client.join().unwrap()).collect()
     });
     for done in &done {
-        assert_eq!(done.len(), 3000);
+        assert_eq!(done.len(), 4500);
         assert_eq!(lost(done), Vec::<&Dialled>::new());
     }
     long.into_iter().for_each(served);
