@@ -77,6 +77,11 @@ impl Lab {
         command
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Takes it down now.
     ///
     /// # Panics

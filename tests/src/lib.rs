@@ -7,6 +7,7 @@
 pub mod etcd;
 mod lab;
 mod machine;
+pub mod services;
 mod stream;
 
 pub use lab::{Lab, Ping, need_root, weft, weft_command};

@@ -69,7 +69,7 @@ pub enum EbpfError {
         why: String,
     },
     /// A map is full.
-    #[error("map {map} is full ({capacity} entries): {object} is not programmed; raise {flag}")]
+    #[error("map {map} is full ({capacity} entries): {object} is not programmed; raise --{flag}")]
     Full {
         /// Which map.
         map: &'static str,

@@ -1,6 +1,6 @@
 //! `weft lab load …`: the load tool's own command line.
 
-use super::{Dial, LoadError, Measurement, PORT, PORTS, Probe, Server, Workload, dial, measure, probe};
+use super::{Dial, LoadError, Measurement, PORT, PORTS, Probe, Server, Workload, dial, hold, measure, probe};
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -42,6 +42,12 @@ enum Verb {
     Probe,
     /// Read what to dial as JSON from standard input, dial, and print who answered as JSON
     Dial,
+    /// Keep one UDP socket, ask on each line of standard input, and print who answered as JSON
+    Hold {
+        /// ADDRESS:PORT to ask; a line `connect` connects the socket to it
+        #[arg(long)]
+        to: SocketAddr,
+    },
 }
 
 /// The workloads as they are typed.
@@ -114,6 +120,7 @@ impl LoadCommand {
                 let plan: Probe = serde_json::from_str(&text)?;
                 Ok(writeln!(io::stdout(), "{}", serde_json::to_string(&probe(&plan))?)?)
             }
+            Verb::Hold { to } => Ok(hold(to, io::stdin().lock(), io::stdout())?),
             Verb::Dial => {
                 let mut text = String::new();
                 io::stdin().read_to_string(&mut text)?;

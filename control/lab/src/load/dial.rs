@@ -1,10 +1,10 @@
-//! Dials an address several times and tells who answered: how a service spreads, and what each side sees of the other.
+//! Dials an addrunwrap_or_else(|error| failed(&error, start))ss several times and tells who answered: how a service spreads, and what each side sees of the other.
 
 use super::{PATIENCE, WHO_ARE_YOU};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 /// How to dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -16,6 +16,10 @@ pub enum Way {
     Udp,
     /// An unconnected UDP socket each time, by `sendto`.
     UdpUnconnected,
+    /// Nothing is dialled: a TCP socket is bound to the address.
+    Bind,
+    /// Nothing is dialled: a UDP socket is bound to the address.
+    BindUdp,
 }
 
 /// What to dial.
@@ -76,11 +80,13 @@ pub fn dial(dial: &Dial) -> Vec<Dialled> {
         ms => Duration::from_millis(ms),
     };
     let once = || {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let done = match dial.way {
             Way::Tcp => tcp(dial.to, dial.from_port, patience),
             Way::Udp => udp(dial.to, dial.from_port, patience, true),
             Way::UdpUnconnected => udp(dial.to, dial.from_port, patience, false),
+            Way::Bind => TcpListener::bind(dial.to).and_then(|socket| held(socket.local_addr()?)),
+            Way::BindUdp => UdpSocket::bind(dial.to).and_then(|socket| held(socket.local_addr()?)),
         };
         done.unwrap_or_else(|e| Dialled::Failed {
             errno: e.raw_os_error(),
@@ -89,6 +95,15 @@ pub fn dial(dial: &Dial) -> Vec<Dialled> {
         })
     };
     (0..dial.times).map(|_| once()).collect()
+}
+
+/// What failed, and when it was begun.
+pub(super) fn failed(error: &io::Error, start: Instant) -> Dialled {
+    Dialled::Failed {
+        errno: error.raw_os_error(),
+        error: error.to_string(),
+        after_ms: start.elapsed().as_millis() as u64,
+    }
 }
 
 fn tcp(to: SocketAddr, from_port: u16, patience: Duration) -> io::Result<Dialled> {
@@ -112,7 +127,7 @@ fn bound(to: SocketAddr, from_port: u16) -> io::Result<TcpStream> {
     Ok(TcpStream::from(descriptor))
 }
 
-fn unspecified(to: SocketAddr) -> IpAddr {
+pub(super) fn unspecified(to: SocketAddr) -> IpAddr {
     if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
@@ -139,8 +154,17 @@ fn udp(to: SocketAddr, from_port: u16, patience: Duration, connected: bool) -> i
     Err(last)
 }
 
+/// This host has the address.
+fn held(at: SocketAddr) -> io::Result<Dialled> {
+    Ok(Dialled::Answer { host: host_name(), seen: at, peer: at })
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// "HOST ADDRESS:PORT", the server's name and the client as it sees it.
-fn answer(text: &str, peer: SocketAddr) -> io::Result<Dialled> {
+pub(super) fn answer(text: &str, peer: SocketAddr) -> io::Result<Dialled> {
     let parsed = text.split_once(' ').and_then(|(host, seen)| Some((host.to_owned(), seen.parse().ok()?)));
     let (host, seen) = parsed.ok_or_else(|| io::Error::other(format!("the answer is {text:?}")))?;
     Ok(Dialled::Answer { host, seen, peer })
@@ -148,8 +172,7 @@ fn answer(text: &str, peer: SocketAddr) -> io::Result<Dialled> {
 
 /// What a server answers to "who are you".
 pub(super) fn name_and(peer: SocketAddr) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host} {}", SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    format!("{} {}", host_name(), SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod command;
 mod cpu;
 mod datagram;
 mod dial;
+mod hold;
 mod ping;
 mod probe;
 mod request;
@@ -32,6 +33,7 @@ mod transfer;
 pub use command::{LoadCommand, LoadCommandError, duration};
 pub use cpu::Busy;
 pub use dial::{Dial, Dialled, Way, dial};
+pub use hold::hold;
 pub use probe::{Check, Probe, ProbeResult, Target, probe};
 pub use server::Server;
 

@@ -1,0 +1,313 @@
+//! Faults of the service proxy under traffic: what runs goes on, what is missing heals, what is foreign stays.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panic")]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::process::{Child, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+use weft_tests::services::{Backend, Bed, Dial, Dialled, NODES, PODS, Service, Way};
+use weft_tests::weft;
+
+const NODE: &str = "k8s-node1";
+const HEALED: Duration = Duration::from_secs(5);
+/// The cluster IP of the lab's own service.
+const WEB: &str = "10.96.0.80:80";
+
+fn dial(bed: &Bed, from: &str, to: SocketAddr, times: u32) -> Vec<Dialled> {
+    bed.dial(from, &[Dial { to, way: Way::Tcp, times, patience_ms: 2000, from_port: 0 }]).remove(0)
+}
+
+fn lost(done: &[Dialled]) -> Vec<&Dialled> {
+    done.iter().filter(|one| matches!(one, Dialled::Failed { .. })).collect()
+}
+
+fn answers(bed: &Bed, from: &str, to: SocketAddr) -> bool {
+    lost(&dial(bed, from, to, 12)).is_empty()
+}
+
+/// A connection over which a byte goes there and back all the time.
+fn requests(bed: &Bed, from: &str, to: SocketAddr, seconds: &str) -> Child {
+    let (weft, ip, port) = (weft().display().to_string(), to.ip().to_string(), to.port().to_string());
+    let words =
+        [&weft, "lab", "load", "client", "--to", &ip, "--port", &port, "--seconds", seconds, "request"];
+    bed.lab.exec_command(from, &words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn served(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["rate"].as_f64().unwrap() > 100.0, "{said}");
+}
+
+/// A service whose endpoints are on the second node.
+fn far(bed: &Bed) -> Service {
+    let service = Service::of("far", 1).node_port().on(&["pod3", "pod4"]);
+    apply(bed, &service);
+    service
+}
+
+fn apply(bed: &Bed, service: &Service) {
+    bed.apply(&format!("{}.json", service.name), &service.objects(bed), std::slice::from_ref(&service.name));
+}
+
+fn log(bed: &Bed, node: &str) -> String {
+    std::fs::read_to_string(format!("/run/weft-lab/{}/logs/{node}-proxy.log", bed.lab.name())).unwrap()
+}
+
+fn proxy(bed: &Bed, arguments: &[&str]) -> Output {
+    let weft = weft().display().to_string();
+    bed.lab.exec(NODE, &[&[weft.as_str(), "proxy"], arguments].concat())
+}
+
+/// The numbers of the programs that a daemon holds.
+fn programs(pid: &str) -> BTreeSet<u32> {
+    let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
+    let texts = folder.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+    let number =
+        |text: String| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+    texts.filter_map(number).collect()
+}
+
+/// The process that `weft lab exec` waits for.
+fn child_of(pid: u32) -> String {
+    let all = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    all.split(' ').next().filter(|pid| !pid.is_empty()).map_or(pid.to_string(), str::to_owned)
+}
+
+fn kill(bed: &Bed) {
+    let pid = bed.lab.pid(NODE, "proxy");
+    bed.lab.signal(NODE, "proxy", "-KILL");
+    bed.lab.wait("the proxy ends", HEALED, || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    });
+}
+
+#[test]
+fn nothing_is_lost_while_the_proxy_is_killed_and_started_again() {
+    let bed = Bed::up("t-proxy-kill", Backend::Ebpf);
+    let far = far(&bed);
+    let (inside, outside) = (far.cluster(true), far.at(bed.node(NODE, true)));
+    let long = [requests(&bed, "pod1", inside, "8"), requests(&bed, "gateway", outside, "8")];
+    let done: Vec<Vec<Dialled>> = thread::scope(|scope| {
+        let clients = [("pod1", inside), ("gateway", outside), ("gateway", far.at(bed.node(NODE, false)))];
+        let dials = clients.map(|(from, to)| {
+            let bed = &bed;
+            // As many as keep the client busy from before the kill until after the start.
+            scope.spawn(move || {
+                (0..45)
+                    .flat_map(|_| {
+                        thread::sleep(Duration::from_millis(50));
+                        dial(bed, from, to, 100)
+                    })
+                    .collect::<Vec<_>>()
+            })
+        });
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(300));
+            kill(&bed);
+            thread::sleep(Duration::from_millis(400));
+            bed.lab.run("start", &[NODE, "proxy"]);
+        }
+        dials.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    for done in &done {
+        assert_eq!(done.len(), 4500);
+        assert_eq!(lost(done), Vec::<&Dialled>::new());
+    }
+    long.into_iter().for_each(served);
+}
+
+#[test]
+fn another_program_takes_over_and_connections_live_on() {
+    let bed = Bed::up("t-proxy-upgrade", Backend::Ebpf);
+    let far = far(&bed);
+    let (inside, outside) = (far.cluster(true), far.at(bed.node(NODE, true)));
+    let before = programs(&bed.lab.pid(NODE, "proxy"));
+    let long = [requests(&bed, "pod1", inside, "4"), requests(&bed, "gateway", outside, "4")];
+    thread::sleep(Duration::from_millis(500));
+    kill(&bed);
+    let folder = tempfile::tempdir().unwrap();
+    let object = folder.path().join("another.o");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy-ebpf/ebpf/weft-proxy.o"), &object).unwrap();
+    let (weft, set) = (weft().display().to_string(), format!("WEFT_PROXY_OBJECT={}", object.display()));
+    let words = ["env", &set, &weft, "proxy", "--manifests", "/run/weft/services"];
+    let mut started =
+        bed.lab.exec_command(NODE, &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    bed.lab.wait("the daemon with another object", HEALED, || {
+        let healthy = bed.lab.exec(NODE, &["curl", "-sf", "http://127.0.0.1:10256/healthz"]);
+        healthy.status.success()
+    });
+    let after = programs(&child_of(started.id()));
+    assert_eq!(before.len(), after.len(), "{before:?} {after:?}");
+    assert!(before.is_disjoint(&after), "{before:?} {after:?}");
+    assert!(answers(&bed, "pod1", inside) && answers(&bed, "gateway", outside));
+    long.into_iter().for_each(served);
+    started.kill().unwrap();
+    started.wait().unwrap();
+}
+
+#[test]
+fn no_connection_reaches_an_endpoint_that_is_gone() {
+    let bed = Bed::up("t-proxy-flap", Backend::Ebpf);
+    let service = Service::of("flap", 1).node_port();
+    let to = service.at(bed.node(NODE, true));
+    for round in 0..12 {
+        let ready: Vec<&str> = PODS.into_iter().skip(round % 3).step_by(3).collect();
+        apply(&bed, &service.clone().on(&ready));
+        for (from, to) in
+            [("pod5", service.cluster(true)), ("gateway", to), ("k8s-node2", service.cluster(false))]
+        {
+            let done = dial(&bed, from, to, 60);
+            assert_eq!(lost(&done), Vec::<&Dialled>::new(), "round {round}, {from}");
+            let who: BTreeSet<&str> = done.iter().filter_map(Dialled::host).collect();
+            assert_eq!(who, ready.iter().copied().collect(), "round {round}, {from}");
+        }
+    }
+}
+
+#[test]
+fn full_maps_are_told_and_the_rest_is_served() {
+    let bed = Bed::up("t-proxy-full", Backend::Ebpf);
+    kill(&bed);
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("log");
+    let output = std::fs::File::create(&said).unwrap();
+    assert!(proxy(&bed, &["--cleanup"]).status.success());
+    let weft = weft().display().to_string();
+    let words = [
+        &weft,
+        "proxy",
+        "--manifests",
+        "/run/weft/services",
+        "--map-endpoints",
+        "64",
+        "--map-frontends",
+        "16",
+    ];
+    let mut command = bed.lab.exec_command(NODE, &words);
+    let mut started = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+    let text = || std::fs::read_to_string(&said).unwrap();
+    bed.lab.wait("the small proxy", HEALED, || text().contains("services are in the datapath"));
+    let objects: Vec<Value> =
+        (1..60).flat_map(|n| Service::of(&format!("many-{n}"), n).on(&PODS).objects(&bed)).collect();
+    bed.write("many.json", &objects);
+    bed.lab.wait("a full map in the log", HEALED, || text().contains("--map-"));
+    let metrics = bed.lab.exec(NODE, &["curl", "-s", "http://127.0.0.1:10249/metrics"]);
+    let metrics = String::from_utf8_lossy(&metrics.stdout).into_owned();
+    let failed = metrics.lines().find_map(|line| line.strip_prefix("weft_proxy_failed_service_ports_total "));
+    assert!(failed.unwrap_or("0").parse::<f64>().unwrap() > 0.0, "{failed:?} in {metrics}");
+    assert!(answers(&bed, "pod1", WEB.parse().unwrap()), "{}", text());
+    started.kill().unwrap();
+    started.wait().unwrap();
+}
+
+#[test]
+fn foreign_state_stays_and_cleanup_takes_all_that_is_ours() {
+    let bed = Bed::up("t-proxy-foreign", Backend::Ebpf);
+    let far = far(&bed);
+    let clients = [("pod1", far.cluster(true)), ("gateway", far.at(bed.node(NODE, true)))];
+    kill(&bed);
+    assert!(proxy(&bed, &["--cleanup"]).status.success());
+    let shell = |text: &str| {
+        let output = bed.lab.exec(NODE, &["sh", "-ec", text]);
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    shell(
+        "nft add table inet foreign; nft add chain inet foreign c; nft add rule inet foreign c counter drop",
+    );
+    shell(
+        "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol all prio 7 u32 match u32 0 0 flowid 1:1",
+    );
+    let look = || {
+        shell("nft list ruleset; tc qdisc show dev eth0; tc filter show dev eth0 ingress; ip rule; ip route")
+    };
+    let before = look();
+    assert!(before.contains("u32") && before.contains("foreign"), "{before}");
+    for (from, to) in clients {
+        assert_eq!(lost(&dial(&bed, from, to, 1)).len(), 1, "{from} reaches a service without a proxy");
+    }
+    bed.lab.run("start", &[NODE, "proxy"]);
+    bed.lab.wait("the proxy serves", HEALED, || clients.iter().all(|(from, to)| answers(&bed, from, *to)));
+    assert_eq!(before, look(), "while the proxy runs");
+    kill(&bed);
+    assert!(proxy(&bed, &["--cleanup"]).status.success());
+    assert_eq!(before, look(), "after --cleanup");
+    shell("test ! -e /sys/fs/bpf/weft-proxy");
+    for (from, to) in clients {
+        assert_eq!(lost(&dial(&bed, from, to, 1)).len(), 1, "{from} reaches a service after --cleanup");
+    }
+}
+
+#[test]
+fn what_the_proxy_cannot_do_is_refused_by_name() {
+    let bed = Bed::up("t-proxy-refuse", Backend::Ebpf);
+    let listeners =
+        ["--healthz-bind-address", "127.0.0.1:10356", "--metrics-bind-address", "127.0.0.1:10349"];
+    let manifests = ["--manifests", "/run/weft/services"];
+    let cases: [(&[&str], &str); 5] = [
+        (&["--cgroup-root", "/proc"], "--cgroup-root /proc is no cgroup v2"),
+        (&["--cgroup-root", "/no-such-folder"], "/no-such-folder"),
+        (&["--proxy-mode", "iptables"], "--proxy-mode iptables"),
+        (&["--iptables-sync-period", "1s"], "--iptables-sync-period"),
+        (&["--cluster-cidr", "10.244.0.0/16"], "--cluster-cidr"),
+    ];
+    for (flags, said) in cases {
+        let output = proxy(&bed, &[flags, &listeners, &manifests].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(said), "{flags:?}: {text}");
+    }
+    assert!(answers(&bed, "pod1", WEB.parse().unwrap()));
+}
+
+#[test]
+fn a_broken_manifest_is_named_and_services_stay() {
+    let bed = Bed::up("t-proxy-broken", Backend::Ebpf);
+    let far = far(&bed);
+    let text = "{\"apiVersion\": \"v1\", \"kind\": \"List\",\n\"items\": [\n{\"apiVersion\": oops}]}";
+    for node in NODES {
+        bed.replace(node, "far.json", text);
+    }
+    bed.lab.wait("the broken file in the log", HEALED, || {
+        let log = log(&bed, NODE);
+        log.lines()
+            .any(|line| line.contains("far.json") && (line.contains("line 3") || line.contains("json:3")))
+    });
+    assert!(answers(&bed, "pod1", far.cluster(true)), "{}", log(&bed, NODE));
+    apply(&bed, &Service::of("far", 1).node_port().on(&["pod5"]));
+    let who: BTreeSet<String> = dial(&bed, "pod1", far.cluster(true), 20)
+        .iter()
+        .filter_map(Dialled::host)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(who, BTreeSet::from(["pod5".to_owned()]));
+}
+
+#[test]
+fn interfaces_that_are_made_again_are_served_again() {
+    let bed = Bed::up("t-proxy-links", Backend::Ebpf);
+    let service = Service::of("all", 1).node_port().on(&PODS);
+    apply(&bed, &service);
+    let clients = [("pod3", service.cluster(true)), ("gateway", service.at(bed.node(NODE, true)))];
+    let index = |name: &str| {
+        let output = bed.lab.exec(NODE, &["cat", &format!("/sys/class/net/{name}/ifindex")]);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let old = index("flannel.1");
+    assert!(bed.lab.exec(NODE, &["ip", "link", "delete", "flannel.1"]).status.success());
+    bed.lab.wait("flannel.1 is there again", Duration::from_secs(15), || {
+        !["", &old].contains(&index("flannel.1").as_str())
+    });
+    bed.lab.wait("programs at the interface made again", Duration::from_secs(3), || {
+        let pin = format!("/sys/fs/bpf/weft-proxy/links/tcx-{}-ingress", index("flannel.1"));
+        bed.lab.exec(NODE, &["test", "-e", &pin]).status.success()
+    });
+    bed.lab.wait("services by the interface made again", HEALED, || {
+        clients.iter().all(|(from, to)| answers(&bed, from, *to))
+    });
+}
