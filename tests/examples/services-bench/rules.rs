@@ -14,8 +14,10 @@ pub fn write(world: &World, count: usize) {
     let pods = [(30200, world.pod("pod3"), PORT + 5), (30201, world.pod("pod1"), PORT + 6)];
     let (mut chains, mut services, mut ports) = (String::new(), Vec::new(), Vec::new());
     for (node_port, pod, port) in &pods {
-        let _ =
-            writeln!(chains, "chain np{node_port} {{ meta mark set mark or 0x4000; ip protocol tcp dnat to {pod}:{port}; }}");
+        let _ = writeln!(
+            chains,
+            "chain np{node_port} {{ meta mark set mark or 0x4000; ip protocol tcp dnat to {pod}:{port}; }}"
+        );
         ports.push(format!("tcp . {node_port} : goto np{node_port}"));
     }
     for number in 0..count.saturating_sub(pods.len()) {
@@ -27,7 +29,10 @@ pub fn write(world: &World, count: usize) {
             })
             .collect();
         let list = endpoints.join(", ");
-        let _ = writeln!(chains, "chain s{number} {{ ip protocol tcp dnat to numgen random mod 10 map {{ {list} }}; }}");
+        let _ = writeln!(
+            chains,
+            "chain s{number} {{ ip protocol tcp dnat to numgen random mod 10 map {{ {list} }}; }}"
+        );
         services.push(format!("{ip} . tcp . 80 : goto s{number}"));
     }
     let elements = |all: &[String]| {
