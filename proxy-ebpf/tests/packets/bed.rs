@@ -6,6 +6,7 @@
 use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, lpm_trie};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, Pod};
+use std::time::Duration;
 use weft_proxy_abi::{
     Address, Affinity, AffinityKey, Config, Connection, ConnectionKey, Counters, Endpoint, FrontendKey,
     Interface, LAYOUT, MAGLEV_CHUNK, NODE_LOOPBACK, NodeAddress, PORT_WORDS, Service, SourceRange, TCP,
@@ -124,6 +125,12 @@ impl Bed {
             other => panic!("{program} answered {other}"),
         };
         Some(Output { verdict, packet: out, mark: u32::from_ne_bytes(context[8..12].try_into().unwrap()) })
+    }
+
+    /// How long a run takes on average, over one packet that stays as each run leaves it.
+    pub fn cost(&mut self, program: &str, packet: &[u8], repeat: u32) -> Duration {
+        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
+        self.program(program).test_run(options).unwrap().duration
     }
 
     pub fn configure(&mut self, config: Config) {

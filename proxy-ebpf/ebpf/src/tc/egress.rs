@@ -12,6 +12,7 @@ use crate::ports::endpoint_port;
 
 use super::connection::{follow, live, turned};
 use super::packet::Packet;
+use super::quick::Ends;
 use super::service;
 use super::skb::Skb;
 use super::{DROP, PASS, count, fragment, icmp, rewrite};
@@ -27,6 +28,9 @@ const BPF_NOEXIST: u64 = 1;
 /// What becomes of a packet that goes out, whose IP header is at `l3`.
 #[inline(always)]
 pub fn packet(skb: Skb, l3: u32) -> i32 {
+    if Ends::of(skb, l3).is_some_and(|ends| others(ends.protocol, ends.source_be, ends.destination_be)) {
+        return PASS;
+    }
     let Some(mut packet) = Packet::of(skb, l3, HOOK_EGRESS) else {
         return PASS;
     };
@@ -37,15 +41,18 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
         return PASS;
     }
     let key = &packet.key;
-    let refusal = key.source_port_be == 0;
-    if !refusal
-        && !endpoint_port(key.protocol, key.source_port_be)
-        && !endpoint_port(key.protocol, key.destination_port_be)
-    {
+    if others(key.protocol, key.source_port_be, key.destination_port_be) {
         return PASS;
     }
     fragment::note(&packet);
     known(skb, &packet)
+}
+
+/// Whether no end has a port of an endpoint, nor the port 0 of a refusal.
+#[inline(always)]
+fn others(protocol: u8, source_be: u16, destination_be: u16) -> bool {
+    let refusal = source_be == 0;
+    !refusal && !endpoint_port(protocol, source_be) && !endpoint_port(protocol, destination_be)
 }
 
 /// A packet from or to a port of an endpoint.

@@ -12,6 +12,7 @@ use crate::ports::{endpoint_port, frontend_port};
 
 use super::connection::{follow, live, pair_key, turned};
 use super::packet::{Packet, Part};
+use super::quick::Ends;
 use super::service::{self, Begun, Side};
 use super::skb::Skb;
 use super::{DROP, PASS, count, fragment, icmp, rewrite};
@@ -19,6 +20,9 @@ use super::{DROP, PASS, count, fragment, icmp, rewrite};
 /// What becomes of a packet that came in, whose IP header is at `l3`.
 #[inline(always)]
 pub fn packet(skb: Skb, l3: u32) -> i32 {
+    if Ends::of(skb, l3).is_some_and(|ends| others(skb, &ends)) {
+        return PASS;
+    }
     let Some(mut packet) = Packet::of(skb, l3, HOOK_INGRESS) else {
         return PASS;
     };
@@ -29,7 +33,7 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
         return PASS;
     }
     let (protocol, port_be) = (packet.key.protocol, packet.key.destination_port_be);
-    if frontend_port(protocol, port_be) || snat_port(port_be) {
+    if rewritten_port(protocol, port_be) {
         fragment::note(&packet);
         return known(skb, &packet);
     }
@@ -37,6 +41,23 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
         forget_reverse(&packet, now());
     }
     PASS
+}
+
+/// Whether a packet neither belongs to a connection of ours nor begins one to an endpoint itself.
+#[inline(always)]
+fn others(skb: Skb, ends: &Ends) -> bool {
+    let (protocol, port_be) = (ends.protocol, ends.destination_be);
+    if rewritten_port(protocol, port_be) {
+        return false;
+    }
+    let begins = || protocol == UDP || ends.flags(skb).is_none_or(state::opens);
+    !endpoint_port(protocol, port_be) || !begins()
+}
+
+/// Whether packets to this port may be rewritten: any frontend has it, or SNAT takes it.
+#[inline(always)]
+fn rewritten_port(protocol: u8, port_be: u16) -> bool {
+    frontend_port(protocol, port_be) || snat_port(port_be)
 }
 
 /// Whether SNAT takes this port.

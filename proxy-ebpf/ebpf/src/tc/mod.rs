@@ -10,8 +10,8 @@
 //! rewritten before the kernel routes, sources after it, so that no packet is ever a martian. The kernel itself
 //! routes, filters, fragments and answers what is too large; nothing is redirected past it.
 //!
-//! Per packet: two or three bits of PORTS for everybody; one lookup in CONNECTIONS, one of a service for UDP, and the
-//! rewriting for those who concern us; a search among the endpoints only for a new connection.
+//! Per packet: two or three bits of PORTS for everybody, without a helper call; one lookup in CONNECTIONS, one of a
+//! service for UDP, and the rewriting for those who concern us; a search among the endpoints only for a new connection.
 
 mod checksum;
 mod connection;
@@ -21,6 +21,7 @@ mod fragment;
 mod icmp;
 mod ingress;
 mod packet;
+mod quick;
 mod rewrite;
 mod service;
 mod skb;

@@ -116,11 +116,7 @@ impl Packet {
     /// The packet whose IP header is at `l3`, as it comes to `hook`.
     #[inline(always)]
     pub fn of(skb: Skb, l3: u32, hook: u8) -> Option<Packet> {
-        let v6 = match (skb.protocol() as u16).to_be() {
-            0x0800 => false,
-            0x86dd => true,
-            _ => return None,
-        };
+        let v6 = family(skb)?;
         let mut packet = Packet::empty(l3, v6, hook);
         if !network(skb, &mut packet) || !complete(skb, &packet) || !transport(skb, &mut packet) {
             return None;
@@ -179,6 +175,16 @@ impl Packet {
                 UDP => 6,
                 _ => 2,
             }
+    }
+}
+
+/// Whether a packet is IPv6; `None` where it is not IP.
+#[inline(always)]
+pub fn family(skb: Skb) -> Option<bool> {
+    match (skb.protocol() as u16).to_be() {
+        0x0800 => Some(false),
+        0x86dd => Some(true),
+        _ => None,
     }
 }
 

@@ -1,7 +1,8 @@
-//! A packet as the kernel lends it: reads, writes and checksum updates, all by helpers.
+//! A packet as the kernel lends it: reads, writes and checksum updates.
 //!
-//! Helpers instead of direct access: they work on packets whose headers are not in the linear part (GSO, fragments
-//! lists), and the verifier needs no bounds from us.
+//! Helpers work on packets whose headers are not in the linear part (GSO, fragments lists), and the verifier needs no
+//! bounds from us. Direct access is for the look at everybody's packets alone. Nothing is written directly: the
+//! kernel would then make every packet writable, others' as well, which means a copy of each TCP packet sent.
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM},
@@ -48,6 +49,17 @@ impl Skb {
     pub fn add_mark(self, mark: u32) {
         // SAFETY: as above.
         unsafe { (*self.0).mark |= mark }
+    }
+
+    /// What is at an offset of the linear part, without a helper call; `None` where that part ends before.
+    #[inline(always)]
+    pub fn linear<T>(self, offset: u32) -> Option<&'static T> {
+        // SAFETY: as above. The kernel lets no access pass that this comparison does not cover; every T here is
+        // valid for any bytes and aligned to at most 2, as headers are. No write follows while the reference lives.
+        unsafe {
+            let at = (*self.0).data as usize + offset as usize;
+            if at + size_of::<T>() > (*self.0).data_end as usize { None } else { Some(&*(at as *const T)) }
+        }
     }
 
     /// Reads a value made of plain bytes; `None` where the packet ends before.
