@@ -3,7 +3,7 @@
 use weft_proxy_abi::state::{self, RST};
 use weft_proxy_abi::{
     Address, CONNECTION_DNAT, CONNECTION_UNDO_DNAT, CONNECTION_UNDO_SNAT, Connection, DROPPED_REWRITE,
-    HOOK_EGRESS, HOOK_INGRESS, MARK, STATE_CLOSED, Service, UDP,
+    HOOK_EGRESS, HOOK_INGRESS, MARK, SERVICE_NODE_PORT, STATE_CLOSED, Service, UDP,
 };
 
 use crate::choose::now;
@@ -88,8 +88,8 @@ fn known(skb: Skb, packet: &Packet) -> i32 {
         return PASS;
     }
     match service::of(packet) {
-        Some(service) => new(skb, packet, service, now),
-        None => {
+        Some(service) if opens(service, packet) => new(skb, packet, service, now),
+        _ => {
             if may_be_direct(packet) {
                 forget_reverse(packet, now);
             }
@@ -126,6 +126,13 @@ fn stays(skb: Skb, packet: &Packet, entry: &mut Connection) -> bool {
     entry.service = service.id;
     entry.generation = service.generation;
     true
+}
+
+/// Whether a packet without a connection may get an endpoint. At a NodePort only one that begins a connection: the
+/// node's own masquerading takes source ports that may be NodePorts, and the replies to those are not for us.
+#[inline(always)]
+fn opens(service: &Service, packet: &Packet) -> bool {
+    service.flags & SERVICE_NODE_PORT == 0 || packet.key.protocol == UDP || state::opens(packet.flags)
 }
 
 /// A packet for a service that belongs to no connection. One in the middle of a TCP connection, whose entry was lost,
