@@ -1,6 +1,7 @@
 //! Packets that go out: their source is rewritten.
 
 use aya_ebpf::helpers::bpf_get_prandom_u32;
+use core::mem::MaybeUninit;
 use weft_proxy_abi::{
     Address, CONNECTION_SNAT, CONNECTION_UNDO_DNAT, CONNECTION_UNDO_SNAT, Connection, DROPPED_NO_SNAT_PORT,
     DROPPED_REWRITE, HOOK_EGRESS, HOOK_INGRESS, STATE_CLOSED, hash,
@@ -31,21 +32,22 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
     if Ends::of(skb, l3).is_some_and(|ends| others(ends.protocol, ends.source_be, ends.destination_be)) {
         return PASS;
     }
-    let Some(mut packet) = Packet::of(skb, l3, HOOK_EGRESS) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(packet) = Packet::of(skb, l3, HOOK_EGRESS, &mut place) else {
         return PASS;
     };
     if packet.is_icmp() {
-        return icmp::error(skb, &packet);
+        return icmp::error(skb, packet);
     }
-    if !fragment::complete(&mut packet) {
+    if !fragment::complete(packet) {
         return PASS;
     }
     let key = &packet.key;
     if others(key.protocol, key.source_port_be, key.destination_port_be) {
         return PASS;
     }
-    fragment::note(&packet);
-    known(skb, &packet)
+    fragment::note(packet);
+    known(skb, packet)
 }
 
 /// Whether no end has a port of an endpoint, nor the port 0 of a refusal.

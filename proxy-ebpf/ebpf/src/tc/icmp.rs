@@ -10,6 +10,7 @@
 //! In each line the embedded tuple, turned round, is one that this hook knows. An outer source that is not the
 //! embedded destination is a router's own address, and stays.
 
+use core::mem::MaybeUninit;
 use weft_proxy_abi::{Address, HOOK_INGRESS, MARK};
 
 use crate::choose::now;
@@ -40,7 +41,8 @@ fn is_error(kind: u8, v6: bool) -> bool {
 #[inline(never)]
 fn told(skb: Skb, outer: &Packet) -> i32 {
     let hook = outer.key.hook;
-    let Some(inner) = Packet::embedded(skb, outer, HEADER) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(inner) = Packet::embedded(skb, outer, HEADER, &mut place) else {
         return PASS;
     };
     let Some(entry) = live(&turned(&inner.key), now()) else {
@@ -53,7 +55,7 @@ fn told(skb: Skb, outer: &Packet) -> i32 {
     if hook == HOOK_INGRESS && !same(&outer.key.destination, &inner.key.source) {
         return PASS;
     }
-    match write(skb, outer, &inner, &entry.address, entry.port_be) {
+    match write(skb, outer, inner, &entry.address, entry.port_be) {
         Ok(()) => PASS,
         Err(Broken) => DROP,
     }

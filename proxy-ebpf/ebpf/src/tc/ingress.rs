@@ -1,5 +1,6 @@
 //! Packets that come in: their destination is rewritten.
 
+use core::mem::MaybeUninit;
 use weft_proxy_abi::state::{self, RST};
 use weft_proxy_abi::{
     Address, CONNECTION_DNAT, CONNECTION_UNDO_DNAT, CONNECTION_UNDO_SNAT, Connection, DROPPED_REWRITE,
@@ -23,22 +24,23 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
     if Ends::of(skb, l3).is_some_and(|ends| others(skb, &ends)) {
         return PASS;
     }
-    let Some(mut packet) = Packet::of(skb, l3, HOOK_INGRESS) else {
+    let mut place = MaybeUninit::uninit();
+    let Some(packet) = Packet::of(skb, l3, HOOK_INGRESS, &mut place) else {
         return PASS;
     };
     if packet.is_icmp() {
-        return icmp::error(skb, &packet);
+        return icmp::error(skb, packet);
     }
-    if !fragment::complete(&mut packet) {
+    if !fragment::complete(packet) {
         return PASS;
     }
     let (protocol, port_be) = (packet.key.protocol, packet.key.destination_port_be);
     if rewritten_port(protocol, port_be) {
-        fragment::note(&packet);
-        return known(skb, &packet);
+        fragment::note(packet);
+        return known(skb, packet);
     }
-    if may_be_direct(&packet) {
-        forget_reverse(&packet, now());
+    if may_be_direct(packet) {
+        forget_reverse(packet, now());
     }
     PASS
 }

@@ -7,6 +7,8 @@
 //!
 //! All else has no [`Packet`] and goes on untouched; so does one whose headers are cut short.
 
+use core::hint::black_box;
+use core::mem::MaybeUninit;
 use weft_proxy_abi::{Address, ConnectionKey, TCP, UDP};
 
 use super::skb::Skb;
@@ -46,6 +48,8 @@ pub struct Packet {
     pub end: u32,
     /// The identification that its fragments share.
     pub id: u32,
+    /// IPv4's header checksum.
+    pub sum_be: u16,
     pub part: Part,
     /// TCP's flags.
     pub flags: u8,
@@ -113,12 +117,15 @@ struct Udp {
 }
 
 impl Packet {
-    /// The packet whose IP header is at `l3`, as it comes to `hook`.
+    /// The packet whose IP header is at `l3`, as it comes to `hook`, in a place of the caller's.
     #[inline(always)]
-    pub fn of(skb: Skb, l3: u32, hook: u8) -> Option<Packet> {
-        let v6 = family(skb)?;
-        let mut packet = Packet::empty(l3, v6, hook);
-        if !network(skb, &mut packet) || !complete(skb, &packet) || !transport(skb, &mut packet) {
+    pub fn of(skb: Skb, l3: u32, hook: u8, place: &mut MaybeUninit<Packet>) -> Option<&mut Packet> {
+        if !network(skb, l3, family(skb)?, hook, place) {
+            return None;
+        }
+        // SAFETY: the line above has written it.
+        let packet = unsafe { place.assume_init_mut() };
+        if !complete(skb, packet) || !transport(skb, packet) {
             return None;
         }
         Some(packet)
@@ -127,9 +134,18 @@ impl Packet {
     /// The packet that begins `header` bytes behind an ICMP error's own header, of which there may be no more than the
     /// ports.
     #[inline(always)]
-    pub fn embedded(skb: Skb, outer: &Packet, header: u32) -> Option<Packet> {
-        let mut packet = Packet::empty(outer.l4 + header, outer.v6, outer.key.hook);
-        if !network(skb, &mut packet) || packet.part == Part::Later {
+    pub fn embedded<'a>(
+        skb: Skb,
+        outer: &Packet,
+        header: u32,
+        place: &'a mut MaybeUninit<Packet>,
+    ) -> Option<&'a mut Packet> {
+        if !network(skb, outer.l4 + header, outer.v6, outer.key.hook, place) {
+            return None;
+        }
+        // SAFETY: the line above has written it.
+        let packet = unsafe { place.assume_init_mut() };
+        if packet.part == Part::Later {
             return None;
         }
         // It says how long it was, and is here only as far as the error goes.
@@ -145,20 +161,6 @@ impl Packet {
         packet.key.source_port_be = udp.source_be;
         packet.key.destination_port_be = udp.destination_be;
         Some(packet)
-    }
-
-    #[inline(always)]
-    fn empty(l3: u32, v6: bool, hook: u8) -> Packet {
-        let key = ConnectionKey {
-            source: [0; 16],
-            destination: [0; 16],
-            source_port_be: 0,
-            destination_port_be: 0,
-            protocol: 0,
-            hook,
-            zero: 0,
-        };
-        Packet { key, l3, l4: l3, end: 0, id: 0, part: Part::Whole, flags: 0, v6 }
     }
 
     #[inline(always)]
@@ -188,62 +190,106 @@ pub fn family(skb: Skb) -> Option<bool> {
     }
 }
 
-/// Reads the IP header, and finds the transport header.
+/// Reads the IP header, and finds the transport header. True: the packet is written, except for what the transport
+/// header tells. It is written once, as clearing it before costs more than reading it.
 #[inline(never)]
-fn network(skb: Skb, packet: &mut Packet) -> bool {
-    let read = if packet.v6 { network_v6(skb, packet) } else { network_v4(skb, packet) };
-    read.is_some()
+fn network(skb: Skb, l3: u32, v6: bool, hook: u8, packet: &mut MaybeUninit<Packet>) -> bool {
+    let mut own = MaybeUninit::uninit();
+    let read = if v6 { network_v6(skb, l3, hook, &mut own) } else { network_v4(skb, l3, hook, &mut own) };
+    if read.is_none() {
+        return false;
+    }
+    // Copied by words, of which the verifier does not know each byte: else it would follow every chain of headers
+    // through all that comes after.
+    // SAFETY: the packet was written; a copy of its bytes is a packet.
+    unsafe { black_box(own.as_ptr()).copy_to_nonoverlapping(packet.as_mut_ptr(), 1) };
+    true
 }
 
 #[inline(always)]
-fn network_v4(skb: Skb, packet: &mut Packet) -> Option<()> {
-    let ip: Ipv4 = skb.read(packet.l3)?;
+fn network_v4(skb: Skb, l3: u32, hook: u8, packet: &mut MaybeUninit<Packet>) -> Option<()> {
+    let ip: Ipv4 = skb.read(l3)?;
     let length = u32::from(ip.version_length & 0x0f) * 4;
     if ip.version_length >> 4 != 4 || length < 20 {
         return None;
     }
-    packet.key.source = mapped(ip.source);
-    packet.key.destination = mapped(ip.destination);
-    packet.key.protocol = ip.protocol;
-    packet.l4 = packet.l3 + length;
-    packet.end = end(skb, packet.l3, ip.length_be);
-    packet.id = ip.id_be.into();
     let fragment = u16::from_be(ip.fragment_be);
-    packet.part = part(fragment & 0x1fff, fragment & 0x2000 != 0);
+    // SAFETY: plain fields of the packet that is being written, all of them; so below. A structure made on the stack
+    // first would be copied, and the verifier allows 512 bytes of stack for all functions together.
+    unsafe {
+        let packet = packet.as_mut_ptr();
+        write_key(&raw mut (*packet).key, mapped(ip.source), mapped(ip.destination), ip.protocol, hook);
+        (*packet).l3 = l3;
+        (*packet).l4 = l3 + length;
+        (*packet).end = end(skb, l3, ip.length_be);
+        (*packet).id = ip.id_be.into();
+        (*packet).sum_be = ip.checksum_be;
+        (*packet).part = part(fragment & 0x1fff, fragment & 0x2000 != 0);
+        (*packet).flags = 0;
+        (*packet).v6 = false;
+    }
     Some(())
 }
 
 #[inline(always)]
-fn network_v6(skb: Skb, packet: &mut Packet) -> Option<()> {
-    let ip: Ipv6 = skb.read(packet.l3)?;
+fn network_v6(skb: Skb, l3: u32, hook: u8, packet: &mut MaybeUninit<Packet>) -> Option<()> {
+    let ip: Ipv6 = skb.read(l3)?;
     if ip.version >> 4 != 6 {
         return None;
     }
-    packet.key.source = ip.source;
-    packet.key.destination = ip.destination;
-    packet.end = end(skb, packet.l3 + 40, ip.length_be);
-    let (mut next, mut l4) = (ip.next, packet.l3 + 40);
+    let (mut next, mut l4) = (ip.next, l3 + 40);
+    let (mut whole, mut id) = (Part::Whole, 0);
     for _ in 0..EXTENSION_HEADERS {
         match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS if packet.part != Part::Later => {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS if whole != Part::Later => {
                 let [following, length]: [u8; 2] = skb.read(l4)?;
                 next = following;
                 l4 += (u32::from(length) + 1) * 8;
             }
-            FRAGMENT if packet.part == Part::Whole => {
+            FRAGMENT if whole == Part::Whole => {
                 let fragment: Ipv6Fragment = skb.read(l4)?;
                 let offset = u16::from_be(fragment.offset_be);
-                packet.part = part(offset >> 3, offset & 1 != 0);
-                packet.id = fragment.id_be;
+                whole = part(offset >> 3, offset & 1 != 0);
+                id = fragment.id_be;
                 next = fragment.next;
                 l4 += 8;
             }
             _ => break,
         }
     }
-    packet.key.protocol = next;
-    packet.l4 = l4;
+    // SAFETY: as above.
+    unsafe {
+        let packet = packet.as_mut_ptr();
+        write_key(&raw mut (*packet).key, ip.source, ip.destination, next, hook);
+        (*packet).l3 = l3;
+        (*packet).l4 = l4;
+        (*packet).end = end(skb, l3 + 40, ip.length_be);
+        (*packet).id = id;
+        (*packet).sum_be = 0;
+        (*packet).part = whole;
+        (*packet).flags = 0;
+        (*packet).v6 = true;
+    }
     Some(())
+}
+
+/// Writes a tuple whose ports are not known yet.
+///
+/// # Safety
+///
+/// The key is memory that may be written.
+#[inline(always)]
+unsafe fn write_key(key: *mut ConnectionKey, source: Address, destination: Address, protocol: u8, hook: u8) {
+    // SAFETY: as asked for.
+    unsafe {
+        (*key).source = source;
+        (*key).destination = destination;
+        (*key).source_port_be = 0;
+        (*key).destination_port_be = 0;
+        (*key).protocol = protocol;
+        (*key).hook = hook;
+        (*key).zero = 0;
+    }
 }
 
 /// Where a packet ends that says how long it is from an offset on. One of more than 65,535 bytes (segmentation
@@ -302,8 +348,10 @@ fn part(offset: u16, more: bool) -> Part {
     }
 }
 
+/// An IPv4 address mapped into an IPv6 one, made as two words: the compiler would clear the first bytes by a loop.
 #[inline(always)]
 fn mapped(v4: [u8; 4]) -> Address {
     let [a, b, c, d] = v4;
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+    let low = u64::from_le_bytes([0, 0, 0xff, 0xff, a, b, c, d]);
+    (u128::from(low) << 64).to_le_bytes()
 }

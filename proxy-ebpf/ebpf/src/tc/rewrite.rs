@@ -45,9 +45,16 @@ fn write_address(
         let at = packet.l3 + if destination { 24 } else { 8 };
         return skb.write_and_sum(at, address);
     }
-    skb.sum_header(packet.l3 + 10, difference)?;
-    let v4 = [address[12], address[13], address[14], address[15]];
-    skb.write(packet.l3 + if destination { 16 } else { 12 }, &v4)
+    // The checksum and the addresses follow each other, so that one write does: the kernel makes a packet writable
+    // for each. Their differences make up for each other in a sum over the whole packet.
+    let sum_be = checksum::apply(packet.sum_be, difference).to_ne_bytes();
+    let at = packet.l3 + 10;
+    let [.., a, b, c, d] = *address;
+    if !destination {
+        return skb.write(at, &[sum_be[0], sum_be[1], a, b, c, d]);
+    }
+    let [.., e, f, g, h] = packet.key.source;
+    skb.write(at, &[sum_be[0], sum_be[1], e, f, g, h, a, b, c, d])
 }
 
 /// Writes over one side of the packet inside an ICMP error: the source where errors come in, the destination where

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM},
-    helpers::{bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes},
+    helpers::{bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes},
     programs::TcContext,
 };
 use core::mem::MaybeUninit;
@@ -93,13 +93,6 @@ impl Skb {
         let from = core::ptr::from_ref(value).cast();
         // SAFETY: the helper reads exactly that many bytes.
         done(unsafe { bpf_skb_store_bytes(self.0.cast(), offset, from, size_of::<T>() as u32, flags) })
-    }
-
-    /// Brings an IPv4 header's checksum up to date with a difference.
-    #[inline(always)]
-    pub fn sum_header(self, offset: u32, difference: u32) -> Result<(), Broken> {
-        // SAFETY: plain numbers.
-        done(unsafe { bpf_l3_csum_replace(self.0.cast(), offset, 0, difference.into(), 0) })
     }
 
     /// Brings a transport checksum up to date with a difference in what it covers of the packet itself.
