@@ -83,7 +83,7 @@ fn kill(bed: &Bed) {
     bed.lab.signal(NODE, "proxy", "-KILL");
     bed.lab.wait("the proxy ends", HEALED, || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
     });
 }
 

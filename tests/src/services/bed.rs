@@ -5,7 +5,7 @@ use crate::{Lab, weft};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -148,6 +148,19 @@ impl Bed {
     pub fn node(&self, name: &str, v4: bool) -> IpAddr {
         let of = self.nodes.get(name).and_then(|ips| ips.iter().find(|ip| ip.is_ipv4() == v4));
         *of.unwrap_or_else(|| panic!("{name} has an address"))
+    }
+
+    /// The address of a node's bridge, its pods' gateway.
+    ///
+    /// # Panics
+    /// When the node has no subnet.
+    pub fn bridge(&self, node: &str) -> IpAddr {
+        let nets = self.subnets.get(node).into_iter().flatten();
+        let first = nets.copied().find_map(|net| match net {
+            IpAddr::V4(net) => Some(IpAddr::V4(Ipv4Addr::from_bits(net.to_bits() + 1))),
+            IpAddr::V6(_) => None,
+        });
+        first.unwrap_or_else(|| panic!("{node} has a subnet"))
     }
 
     /// Whether an address is a node's own: on its network, of its overlay, or of its bridge.

@@ -48,7 +48,7 @@ fn plain(t: &mut Table, bed: &Bed) {
     }
     for way in [Way::Tcp, Way::Udp] {
         let other = SocketAddr::new(s.cluster(true).ip(), 81);
-        t.case("another port of a ClusterIP is nobody's", "pod1", way, other).is_silent();
+        t.case("another port of a ClusterIP is nobody's", "pod1", way, other).silent();
     }
 }
 
@@ -61,8 +61,8 @@ fn families(t: &mut Table) {
         t.case("a service of IPv4 alone", "pod3", way, v4.cluster(true)).spreads(&PODS);
         t.case("a service of IPv6 alone", "pod3", way, v6.cluster(false)).spreads(&PODS);
     }
-    t.case("a service of IPv4 alone has no IPv6 address", "pod3", Way::Tcp, v4.cluster(false)).is_silent();
-    t.case("a service of IPv6 alone has no IPv4 address", "pod3", Way::Tcp, v6.cluster(true)).is_silent();
+    t.case("a service of IPv4 alone has no IPv6 address", "pod3", Way::Tcp, v4.cluster(false)).silent();
+    t.case("a service of IPv6 alone has no IPv4 address", "pod3", Way::Tcp, v6.cluster(true)).silent();
 }
 
 fn ports(t: &mut Table) {
@@ -82,7 +82,7 @@ fn ports(t: &mut Table) {
         .spreads(&["pod1"]);
     let second = SocketAddr::new(s.cluster(true).ip(), 81);
     t.case("the second of several ports has its own endpoints", "pod2", Way::Tcp, second).spreads(&["pod3"]);
-    t.case("UDP is not served where only TCP is", "pod2", Way::Udp, s.cluster(true)).is_silent();
+    t.case("UDP is not served where only TCP is", "pod2", Way::Udp, s.cluster(true)).silent();
     let s = t.service("on-nodes").on(&NODES);
     let s = t.add(s);
     for from in ["pod1", "k8s-node1"] {
@@ -115,14 +115,14 @@ fn left_alone(t: &mut Table, bed: &Bed) {
     }
     let s = t.service("external-name").with("type", "ExternalName").with("externalName", "example.com");
     let s = t.add(s);
-    t.case("an ExternalName service has no address", "pod1", Way::Tcp, s.cluster(true)).is_silent();
+    t.case("an ExternalName service has no address", "pod1", Way::Tcp, s.cluster(true)).silent();
     let s = t.service("others-proxy").node_port().label("service.kubernetes.io/service-proxy-name", "other");
     let s = t.add(s.on(&PODS));
-    t.case("another proxy's service is left alone", "pod1", Way::Tcp, s.cluster(true)).is_silent();
+    t.case("another proxy's service is left alone", "pod1", Way::Tcp, s.cluster(true)).silent();
     let to = s.at(bed.node("k8s-node1", true));
     t.case("another proxy's NodePort is no port of ours", "k8s-node1", Way::Bind, to).spreads(&["k8s-node1"]);
     let sctp = json!([{"name": "s", "protocol": "SCTP", "port": 80, "targetPort": 5201}]);
     let s = t.service("sctp").with("ports", sctp).slice_at(&[End::of("pod1")], &[("s", "SCTP", 5201)]);
     let s = t.add(s);
-    t.case("an SCTP service has nothing for TCP", "pod1", Way::Tcp, s.cluster(true)).is_silent();
+    t.case("an SCTP service has nothing for TCP", "pod1", Way::Tcp, s.cluster(true)).silent();
 }

@@ -41,7 +41,7 @@ fn conditions(t: &mut Table, bed: &Bed) {
     let s = t.service("ends-unserved").slice(&[End::terminating("pod1", false), End::unready("pod3")]);
     let s = t.add(s);
     t.case("terminating endpoints that do not serve get nothing", "pod5", Way::Tcp, s.cluster(true))
-        .is_refused();
+        .refused();
     let s = t.service("local-terminating").node_port().with("externalTrafficPolicy", "Local");
     let s = t.add(s.slice(&[End::terminating("pod1", true), End::of("pod3")]));
     let to = s.at(bed.node("k8s-node1", true));

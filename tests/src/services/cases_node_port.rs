@@ -12,6 +12,7 @@ const BOTH: [Way; 2] = [Way::Tcp, Way::Udp];
 pub fn add(t: &mut Table, bed: &Bed) {
     everywhere(t, bed);
     far(t, bed);
+    other_addresses(t, bed);
     loopback(t);
     direct(t, bed);
     conflict(t, bed);
@@ -37,6 +38,15 @@ fn everywhere(t: &mut Table, bed: &Bed) {
     }
 }
 
+fn other_addresses(t: &mut Table, bed: &Bed) {
+    let s = t.service("primary-addresses").node_port().on(&PODS);
+    let s = t.add(s);
+    let to = s.at(bed.bridge("k8s-node1"));
+    for from in ["pod1", "pod5", "k8s-node1"] {
+        t.case("a NodePort is on the primary addresses alone", from, Way::Tcp, to).refused();
+    }
+}
+
 fn far(t: &mut Table, bed: &Bed) {
     let s = t.service("far").node_port().on(&["pod3", "pod4"]);
     let s = t.add(s);
@@ -59,8 +69,8 @@ fn loopback(t: &mut Table) {
             t.case("a node's process reaches a NodePort on the loopback", "k8s-node3", way, s.at(ip))
                 .spreads(&PODS);
         }
-        t.case("a pod's loopback has no NodePort", "pod1", Way::Tcp, s.at(ip)).is_refused();
-        t.case("a pod's loopback has no NodePort, UDP", "pod1", Way::Udp, s.at(ip)).is_refused();
+        t.case("a pod's loopback has no NodePort", "pod1", Way::Tcp, s.at(ip)).refused();
+        t.case("a pod's loopback has no NodePort, UDP", "pod1", Way::Udp, s.at(ip)).refused();
     }
 }
 
@@ -74,7 +84,7 @@ fn direct(t: &mut Table, bed: &Bed) {
             }
         }
         let to = SocketAddr::new(bed.node("k8s-node1", v4), 31999);
-        t.case("a port of no service is refused by the node itself", "gateway", Way::Tcp, to).is_refused();
+        t.case("a port of no service is refused by the node itself", "gateway", Way::Tcp, to).refused();
         let to = SocketAddr::new(bed.pod("pod3", v4), TARGET);
         t.case("a pod is reached directly, as itself", "pod1", Way::Tcp, to)
             .spreads(&["pod3"])

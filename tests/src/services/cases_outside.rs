@@ -34,7 +34,7 @@ fn load_balancer(t: &mut Table, bed: &Bed) {
     let s = t.add(s);
     for from in ["pod1", "gateway"] {
         t.case("an ingress IP of mode Proxy is left to the load balancer", from, Way::Tcp, s.vip(true))
-            .is_silent();
+            .silent();
     }
     t.case("its NodePort is served", "gateway", Way::Tcp, s.at(bed.node("k8s-node1", true))).spreads(&PODS);
     let s = t.service("no-node-ports").load_balancer("VIP").with("allocateLoadBalancerNodePorts", false);
@@ -48,7 +48,7 @@ fn external_ips(t: &mut Table) {
     let ips = json!([s.vip(true).ip(), s.vip(false).ip()]);
     let s = t.add(s.with("externalIPs", ips).on(&PODS));
     for from in ["pod1", "k8s-node1", "gateway"] {
-        t.case("externalIPs are left alone unless they are enabled", from, Way::Tcp, s.vip(true)).is_silent();
+        t.case("externalIPs are left alone unless they are enabled", from, Way::Tcp, s.vip(true)).silent();
     }
     t.case("a service with externalIPs has its ClusterIP", "pod1", Way::Tcp, s.cluster(true)).spreads(&PODS);
 }
@@ -65,9 +65,9 @@ fn source_ranges(t: &mut Table, bed: &Bed) {
             t.case("a source in loadBalancerSourceRanges comes in", "gateway", way, allowed.vip(v4))
                 .spreads(&PODS);
             t.case("a source out of loadBalancerSourceRanges gets nothing", "gateway", way, denied.vip(v4))
-                .is_silent();
+                .silent();
             t.case("a pod out of loadBalancerSourceRanges gets nothing", "pod1", way, denied.vip(v4))
-                .is_silent();
+                .silent();
             let to = denied.at(bed.node("k8s-node1", v4));
             t.case("loadBalancerSourceRanges do not bind a NodePort", "gateway", way, to).spreads(&PODS);
             t.case("loadBalancerSourceRanges do not bind a ClusterIP", "pod1", way, denied.cluster(v4))

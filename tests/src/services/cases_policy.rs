@@ -30,7 +30,7 @@ fn external_local(t: &mut Table, bed: &Bed) {
             .seen(client);
             let bare = s.at(bed.node("k8s-node3", v4));
             t.case("externalTrafficPolicy Local without a local pod gives no answer", "gateway", way, bare)
-                .is_silent();
+                .silent();
             let all = ["pod1", "pod2", "pod3"];
             t.case("externalTrafficPolicy Local does not bind a pod of the node", "pod5", way, bare)
                 .spreads(&all);
@@ -82,13 +82,13 @@ fn nobody(t: &mut Table, bed: &Bed) {
             for way in [Way::Tcp, Way::Udp] {
                 for from in ["pod1", "k8s-node2"] {
                     t.case(&format!("{what}: a ClusterIP refuses at once"), from, way, s.cluster(v4))
-                        .is_refused();
+                        .refused();
                 }
                 let to = s.at(bed.node("k8s-node1", v4));
                 for from in ["pod1", "k8s-node2", "gateway"] {
-                    t.case(&format!("{what}: a NodePort refuses at once"), from, way, to).is_refused();
+                    t.case(&format!("{what}: a NodePort refuses at once"), from, way, to).refused();
                     t.case(&format!("{what}: a load balancer's IP refuses at once"), from, way, s.vip(v4))
-                        .is_refused();
+                        .refused();
                 }
                 t.case(
                     &format!("{what}: a ClusterIP refuses a routed client"),
@@ -96,11 +96,10 @@ fn nobody(t: &mut Table, bed: &Bed) {
                     way,
                     s.cluster(v4),
                 )
-                .is_refused();
+                .refused();
             }
             let to = s.cluster(v4);
-            t.case(&format!("{what}: sendto is refused at once"), "pod1", Way::UdpUnconnected, to)
-                .is_refused();
+            t.case(&format!("{what}: sendto is refused at once"), "pod1", Way::UdpUnconnected, to).refused();
         }
     }
 }

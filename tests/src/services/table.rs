@@ -103,7 +103,7 @@ impl Row<'_> {
     }
 
     /// Refused within 100 ms.
-    pub fn is_refused(self) -> Self {
+    pub fn refused(self) -> Self {
         self.fails_with(ECONNREFUSED)
     }
 
@@ -120,7 +120,7 @@ impl Row<'_> {
     }
 
     /// No answer.
-    pub fn is_silent(self) -> Self {
+    pub fn silent(self) -> Self {
         self.case.dial.times = 1;
         self.case.expect = Expect::Silence;
         self
