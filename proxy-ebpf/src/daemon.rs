@@ -74,7 +74,7 @@ where
             () = &mut shutdown => return Ok(()),
             batch = source.next() => proxy.take(batch)?,
             ready = monitor.readable_mut() => {
-                let mut ready = ready.map_err(|source| netstate::Error::Socket { action: "wait for events", source: source.into() })?;
+                let mut ready = ready.map_err(|source| netstate::Error::Socket { action: "wait for events", source })?;
                 tokio::time::sleep(SETTLE).await;
                 ready.get_inner_mut().drain()?;
                 ready.clear_ready();

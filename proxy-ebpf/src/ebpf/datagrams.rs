@@ -19,7 +19,7 @@ pub fn end(
     gone: &HashSet<SocketAddr>,
     ours: &(dyn Fn(u64, SocketAddr) -> bool + Sync),
 ) -> usize {
-    namespaces(cgroup).into_iter().map(|(_, path)| end_in(&path, gone, ours)).sum()
+    namespaces(cgroup).into_values().map(|path| end_in(&path, gone, ours)).sum()
 }
 
 fn end_in(path: &Path, gone: &HashSet<SocketAddr>, ours: &(dyn Fn(u64, SocketAddr) -> bool + Sync)) -> usize {

@@ -39,7 +39,7 @@ pub fn open_cgroup(path: &Path) -> Result<File, EbpfError> {
     let refuse = |why: String| EbpfError::Cgroup { path: path.to_owned(), why };
     let folder = File::open(path).map_err(|e| refuse(e.to_string()))?;
     let found = rustix::fs::fstatfs(folder.as_fd()).map_err(|e| refuse(e.to_string()))?;
-    if i64::from(found.f_type) == CGROUP2_MAGIC {
+    if found.f_type == CGROUP2_MAGIC {
         Ok(folder)
     } else {
         Err(refuse("it is on another file system".to_owned()))

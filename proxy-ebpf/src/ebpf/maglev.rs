@@ -40,7 +40,7 @@ fn step(at: u32, skip: u32, slots: u32) -> u32 {
 /// Where an endpoint begins, and its stride.
 fn permutation(endpoint: &Endpoint, slots: u32) -> (u32, u32) {
     let address = match endpoint.address {
-        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped().to_bits()),
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits(),
     };
     let (high, low) = ((address >> 64) as u64, address as u64);
@@ -58,7 +58,7 @@ fn mix(mut z: u64) -> u64 {
 
 /// Whether a number is a prime, which every stride needs to reach every slot.
 pub fn is_prime(number: u32) -> bool {
-    number > 1 && (2..).take_while(|d| d * d <= number).all(|d| number % d != 0)
+    number > 1 && (2..).take_while(|d| d * d <= number).all(|d| !number.is_multiple_of(d))
 }
 
 #[cfg(test)]

@@ -217,5 +217,5 @@ fn names(folder: &Path) -> BTreeSet<String> {
 fn is_bpffs(path: &Path) -> io::Result<bool> {
     let folder = fs::File::open(path)?;
     let found = rustix::fs::fstatfs(folder.as_fd())?;
-    Ok(i64::from(found.f_type) == BPF_FS_MAGIC)
+    Ok(found.f_type == BPF_FS_MAGIC)
 }
