@@ -5,27 +5,18 @@
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
-use weft_tests::services::{Backend, Bed, Dial, Dialled, NODES, PODS, Service, Way};
+use weft_tests::services::{Backend, Bed, Dialled, HEALED, NODES, PODS, Service};
 use weft_tests::weft;
 
 const NODE: &str = "k8s-node1";
-const HEALED: Duration = Duration::from_secs(5);
 /// The cluster IP of the lab's own service.
 const WEB: &str = "10.96.0.80:80";
 
-fn dial(bed: &Bed, from: &str, to: SocketAddr, times: u32) -> Vec<Dialled> {
-    bed.dial(from, &[Dial { to, way: Way::Tcp, times, patience_ms: 2000, from_port: 0 }]).remove(0)
-}
-
 fn lost(done: &[Dialled]) -> Vec<&Dialled> {
     done.iter().filter(|one| matches!(one, Dialled::Failed { .. })).collect()
-}
-
-fn answers(bed: &Bed, from: &str, to: SocketAddr) -> bool {
-    lost(&dial(bed, from, to, 12)).is_empty()
 }
 
 /// A connection over which a byte goes there and back all the time.
@@ -58,11 +49,6 @@ fn log(bed: &Bed, node: &str) -> String {
     std::fs::read_to_string(format!("/run/weft-lab/{}/logs/{node}-proxy.log", bed.lab.name())).unwrap()
 }
 
-fn proxy(bed: &Bed, arguments: &[&str]) -> Output {
-    let weft = weft().display().to_string();
-    bed.lab.exec(NODE, &[&[weft.as_str(), "proxy"], arguments].concat())
-}
-
 /// The numbers of the programs that a daemon holds.
 fn programs(pid: &str) -> BTreeSet<u32> {
     let folder = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap();
@@ -70,21 +56,6 @@ fn programs(pid: &str) -> BTreeSet<u32> {
     let number =
         |text: String| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
     texts.filter_map(number).collect()
-}
-
-/// The process that `weft lab exec` waits for.
-fn child_of(pid: u32) -> String {
-    let all = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    all.split(' ').next().filter(|pid| !pid.is_empty()).map_or(pid.to_string(), str::to_owned)
-}
-
-fn kill(bed: &Bed) {
-    let pid = bed.lab.pid(NODE, "proxy");
-    bed.lab.signal(NODE, "proxy", "-KILL");
-    bed.lab.wait("the proxy ends", HEALED, || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
-    });
 }
 
 #[test]
@@ -102,14 +73,14 @@ fn nothing_is_lost_while_the_proxy_is_killed_and_started_again() {
                 (0..45)
                     .flat_map(|_| {
                         thread::sleep(Duration::from_millis(50));
-                        dial(bed, from, to, 100)
+                        bed.dial_tcp(from, to, 100)
                     })
                     .collect::<Vec<_>>()
             })
         });
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(300));
-            kill(&bed);
+            bed.kill_proxy(NODE);
             thread::sleep(Duration::from_millis(400));
             bed.lab.run("start", &[NODE, "proxy"]);
         }
@@ -130,25 +101,16 @@ fn another_program_takes_over_and_connections_live_on() {
     let before = programs(&bed.lab.pid(NODE, "proxy"));
     let long = [requests(&bed, "pod1", inside, "4"), requests(&bed, "gateway", outside, "4")];
     thread::sleep(Duration::from_millis(500));
-    kill(&bed);
+    bed.kill_proxy(NODE);
     let folder = tempfile::tempdir().unwrap();
     let object = folder.path().join("another.o");
     std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy-ebpf/ebpf/weft-proxy.o"), &object).unwrap();
-    let (weft, set) = (weft().display().to_string(), format!("WEFT_PROXY_OBJECT={}", object.display()));
-    let words = ["env", &set, &weft, "proxy", "--manifests", "/run/weft/services"];
-    let mut started =
-        bed.lab.exec_command(NODE, &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    bed.lab.wait("the daemon with another object", HEALED, || {
-        let healthy = bed.lab.exec(NODE, &["curl", "-sf", "http://127.0.0.1:10256/healthz"]);
-        healthy.status.success()
-    });
-    let after = programs(&child_of(started.id()));
+    let started = bed.start_proxy(NODE, &[&format!("WEFT_PROXY_OBJECT={}", object.display())], &[]);
+    let after = programs(&started.pid());
     assert_eq!(before.len(), after.len(), "{before:?} {after:?}");
     assert!(before.is_disjoint(&after), "{before:?} {after:?}");
-    assert!(answers(&bed, "pod1", inside) && answers(&bed, "gateway", outside));
+    assert!(bed.answers("pod1", inside) && bed.answers("gateway", outside));
     long.into_iter().for_each(served);
-    started.kill().unwrap();
-    started.wait().unwrap();
 }
 
 #[test]
@@ -162,7 +124,7 @@ fn no_connection_reaches_an_endpoint_that_is_gone() {
         for (from, to) in
             [("pod5", service.cluster(true)), ("gateway", to), ("k8s-node2", service.cluster(false))]
         {
-            let done = dial(&bed, from, to, 60);
+            let done = bed.dial_tcp(from, to, 60);
             assert_eq!(lost(&done), Vec::<&Dialled>::new(), "round {round}, {from}");
             let who: BTreeSet<&str> = done.iter().filter_map(Dialled::host).collect();
             assert_eq!(who, ready.iter().copied().collect(), "round {round}, {from}");
@@ -173,37 +135,18 @@ fn no_connection_reaches_an_endpoint_that_is_gone() {
 #[test]
 fn full_maps_are_told_and_the_rest_is_served() {
     let bed = Bed::up("t-proxy-full", Backend::Ebpf);
-    kill(&bed);
-    let folder = tempfile::tempdir().unwrap();
-    let said = folder.path().join("log");
-    let output = std::fs::File::create(&said).unwrap();
-    assert!(proxy(&bed, &["--cleanup"]).status.success());
-    let weft = weft().display().to_string();
-    let words = [
-        &weft,
-        "proxy",
-        "--manifests",
-        "/run/weft/services",
-        "--map-endpoints",
-        "64",
-        "--map-frontends",
-        "16",
-    ];
-    let mut command = bed.lab.exec_command(NODE, &words);
-    let mut started = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
-    let text = || std::fs::read_to_string(&said).unwrap();
-    bed.lab.wait("the small proxy", HEALED, || text().contains("services are in the datapath"));
+    bed.kill_proxy(NODE);
+    assert!(bed.proxy(NODE, &["--cleanup"]).status.success());
+    let small = bed.start_proxy(NODE, &[], &["--map-endpoints", "64", "--map-frontends", "16"]);
     let objects: Vec<Value> =
         (1..60).flat_map(|n| Service::of(&format!("many-{n}"), n).on(&PODS).objects(&bed)).collect();
     bed.write("many.json", &objects);
-    bed.lab.wait("a full map in the log", HEALED, || text().contains("--map-"));
+    bed.lab.wait("a full map in the log", HEALED, || small.log().contains("--map-"));
     let metrics = bed.lab.exec(NODE, &["curl", "-s", "http://127.0.0.1:10249/metrics"]);
     let metrics = String::from_utf8_lossy(&metrics.stdout).into_owned();
     let failed = metrics.lines().find_map(|line| line.strip_prefix("weft_proxy_failed_service_ports_total "));
     assert!(failed.unwrap_or("0").parse::<f64>().unwrap() > 0.0, "{failed:?} in {metrics}");
-    assert!(answers(&bed, "pod1", WEB.parse().unwrap()), "{}", text());
-    started.kill().unwrap();
-    started.wait().unwrap();
+    assert!(bed.answers("pod1", WEB.parse().unwrap()), "{}", small.log());
 }
 
 #[test]
@@ -211,8 +154,8 @@ fn foreign_state_stays_and_cleanup_takes_all_that_is_ours() {
     let bed = Bed::up("t-proxy-foreign", Backend::Ebpf);
     let far = far(&bed);
     let clients = [("pod1", far.cluster(true)), ("gateway", far.at(bed.node(NODE, true)))];
-    kill(&bed);
-    assert!(proxy(&bed, &["--cleanup"]).status.success());
+    bed.kill_proxy(NODE);
+    assert!(bed.proxy(NODE, &["--cleanup"]).status.success());
     let shell = |text: &str| {
         let output = bed.lab.exec(NODE, &["sh", "-ec", text]);
         assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
@@ -230,17 +173,17 @@ fn foreign_state_stays_and_cleanup_takes_all_that_is_ours() {
     let before = look();
     assert!(before.contains("u32") && before.contains("foreign"), "{before}");
     for (from, to) in clients {
-        assert_eq!(lost(&dial(&bed, from, to, 1)).len(), 1, "{from} reaches a service without a proxy");
+        assert_eq!(lost(&bed.dial_tcp(from, to, 1)).len(), 1, "{from} reaches a service without a proxy");
     }
     bed.lab.run("start", &[NODE, "proxy"]);
-    bed.lab.wait("the proxy serves", HEALED, || clients.iter().all(|(from, to)| answers(&bed, from, *to)));
+    bed.lab.wait("the proxy serves", HEALED, || clients.iter().all(|(from, to)| bed.answers(from, *to)));
     assert_eq!(before, look(), "while the proxy runs");
-    kill(&bed);
-    assert!(proxy(&bed, &["--cleanup"]).status.success());
+    bed.kill_proxy(NODE);
+    assert!(bed.proxy(NODE, &["--cleanup"]).status.success());
     assert_eq!(before, look(), "after --cleanup");
     shell("test ! -e /sys/fs/bpf/weft-proxy");
     for (from, to) in clients {
-        assert_eq!(lost(&dial(&bed, from, to, 1)).len(), 1, "{from} reaches a service after --cleanup");
+        assert_eq!(lost(&bed.dial_tcp(from, to, 1)).len(), 1, "{from} reaches a service after --cleanup");
     }
 }
 
@@ -258,11 +201,11 @@ fn what_the_proxy_cannot_do_is_refused_by_name() {
         (&["--cluster-cidr", "10.244.0.0/16"], "--cluster-cidr"),
     ];
     for (flags, said) in cases {
-        let output = proxy(&bed, &[flags, &listeners, &manifests].concat());
+        let output = bed.proxy(NODE, &[flags, &listeners, &manifests].concat());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains(said), "{flags:?}: {text}");
     }
-    assert!(answers(&bed, "pod1", WEB.parse().unwrap()));
+    assert!(bed.answers("pod1", WEB.parse().unwrap()));
 }
 
 #[test]
@@ -278,9 +221,10 @@ fn a_broken_manifest_is_named_and_services_stay() {
         log.lines()
             .any(|line| line.contains("far.json") && (line.contains("line 3") || line.contains("json:3")))
     });
-    assert!(answers(&bed, "pod1", far.cluster(true)), "{}", log(&bed, NODE));
+    assert!(bed.answers("pod1", far.cluster(true)), "{}", log(&bed, NODE));
     apply(&bed, &Service::of("far", 1).node_port().on(&["pod5"]));
-    let who: BTreeSet<String> = dial(&bed, "pod1", far.cluster(true), 20)
+    let who: BTreeSet<String> = bed
+        .dial_tcp("pod1", far.cluster(true), 20)
         .iter()
         .filter_map(Dialled::host)
         .map(str::to_owned)
@@ -300,14 +244,12 @@ fn interfaces_that_are_made_again_are_served_again() {
     };
     let old = index("flannel.1");
     assert!(bed.lab.exec(NODE, &["ip", "link", "delete", "flannel.1"]).status.success());
-    bed.lab.wait("flannel.1 is there again", Duration::from_secs(15), || {
-        !["", &old].contains(&index("flannel.1").as_str())
-    });
-    bed.lab.wait("programs at the interface made again", Duration::from_secs(3), || {
+    bed.lab.wait("flannel.1 is there again", HEALED, || !["", &old].contains(&index("flannel.1").as_str()));
+    bed.lab.wait("programs at the interface made again", HEALED, || {
         let pin = format!("/sys/fs/bpf/weft-proxy/links/tcx-{}-ingress", index("flannel.1"));
         bed.lab.exec(NODE, &["test", "-e", &pin]).status.success()
     });
     bed.lab.wait("services by the interface made again", HEALED, || {
-        clients.iter().all(|(from, to)| answers(&bed, from, *to))
+        clients.iter().all(|(from, to)| bed.answers(from, *to))
     });
 }

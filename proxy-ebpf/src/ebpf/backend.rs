@@ -14,7 +14,7 @@ use weft_proxy_abi as abi;
 
 use super::error::EbpfError;
 use super::interfaces::{Attachment, attachments};
-use super::links::{self, CGROUP, INTERFACE};
+use super::links::{self, Attached, CGROUP, INTERFACE};
 use super::options::EbpfOptions;
 use super::pins::Pins;
 use super::row::{Row, address};
@@ -38,6 +38,8 @@ pub struct EbpfBackend {
     kernel: Kernel,
     /// What an earlier process wrote, and no table has.
     left_over: Vec<PortId>,
+    /// Interfaces, by index, whose programs are clsact filters.
+    by_filter: HashSet<u32>,
 }
 
 impl EbpfBackend {
@@ -55,6 +57,7 @@ impl EbpfBackend {
             socket_peers: take(&mut ebpf, "SOCKET_PEERS")?,
             kernel: Kernel::open()?,
             left_over: Vec::new(),
+            by_filter: HashSet::new(),
             options,
             pins,
             cgroup,
@@ -126,8 +129,15 @@ impl EbpfBackend {
             }
         }
         let indexes: Vec<u32> = wanted.iter().map(|attachment| attachment.index).collect();
-        links::keep_interfaces(&self.pins, &indexes)?;
+        // Each program is there once, also after a start with the other way of attaching.
+        let by_tcx = |index: &&u32| !self.by_filter.contains(index);
+        links::keep_interfaces(&self.pins, &indexes.iter().filter(by_tcx).copied().collect::<Vec<u32>>())?;
         for index in there.iter().filter(|index| !indexes.contains(index)) {
+            state
+                .links
+                .iter()
+                .filter(|link| link.index == *index)
+                .for_each(|link| clsact::remove(&link.name));
             absent_is_fine(self.interfaces.remove(index)).map_err(|e| failed("remove", "INTERFACES", &e))?;
         }
         Ok(())
@@ -148,12 +158,19 @@ impl EbpfBackend {
         };
         if !self.options.clsact {
             let program = object::program(&mut self.ebpf, name)?;
-            if links::at_interface(&self.pins, to.index, attach_type, program).map_err(fail)? {
-                return Ok(());
+            match links::at_interface(&self.pins, to.index, attach_type, program).map_err(fail)? {
+                Attached::Made => {
+                    clsact::remove_from(&to.dev, attach_type);
+                    return Ok(());
+                }
+                Attached::Updated => return Ok(()),
+                Attached::NoTcx => {}
             }
         }
         let program = object::classifier(&mut self.ebpf, name)?;
-        clsact::put(program, &to.dev, attach_type).map_err(fail)
+        clsact::put(program, &to.dev, attach_type).map_err(fail)?;
+        self.by_filter.insert(to.index);
+        Ok(())
     }
 
     /// Writes where NodePorts answer.

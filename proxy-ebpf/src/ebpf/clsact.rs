@@ -13,8 +13,9 @@ use aya::programs::tc::{
 
 use super::sys::AttachType;
 
-/// Priority of our filters.
-const PRIORITY: u16 = 0x5745;
+/// Priority of our filters: before those of shapers, which may end the walk for a packet that they classify. Nobody
+/// else's number, as one priority has one kind of filter.
+const PRIORITY: u16 = 0x57;
 /// Handle of our filters.
 const HANDLE: u32 = 1;
 
@@ -42,10 +43,13 @@ pub fn put(program: &mut SchedClassifier, dev: &str, attach_type: AttachType) ->
 
 /// Takes our filters off an interface, if they are there.
 pub fn remove(dev: &str) {
-    for attach_type in [AttachType::TcxIngress, AttachType::TcxEgress] {
-        // Dropped, a link is detached; where no filter is ours, the kernel says so, and nothing is done.
-        drop(SchedClassifierLink::attached(dev, side(attach_type), PRIORITY, TcHandle::from(HANDLE), None));
-    }
+    [AttachType::TcxIngress, AttachType::TcxEgress].into_iter().for_each(|side| remove_from(dev, side));
+}
+
+/// Takes our filter off an interface's hook, if it is there.
+pub fn remove_from(dev: &str, attach_type: AttachType) {
+    // Dropped, a link is detached; where no filter is ours, the kernel says so, and nothing is done.
+    drop(SchedClassifierLink::attached(dev, side(attach_type), PRIORITY, TcHandle::from(HANDLE), None));
 }
 
 fn side(attach_type: AttachType) -> TcAttachType {

@@ -61,21 +61,32 @@ pub fn at_cgroup(
     };
     let id = cgroup.metadata().map_err(fail)?.ino();
     let make = || sys::link_cgroup(program, cgroup.as_fd(), attach_type);
-    put(pins, &format!("cgroup-{name}"), Holds::Cgroup(id), program, make).map_err(fail)
+    put(pins, &format!("cgroup-{name}"), Holds::Cgroup(id), program, make).map_err(fail).map(drop)
 }
 
-/// Puts a program at an interface's tcx hook. `false`: this kernel has none.
+/// What became of a program that was put at a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// It is there by a link that was not.
+    Made,
+    /// It took another program's place.
+    Updated,
+    /// This kernel has no tcx.
+    NoTcx,
+}
+
+/// Puts a program at an interface's tcx hook.
 pub fn at_interface(
     pins: &Pins,
     index: u32,
     attach_type: AttachType,
     program: BorrowedFd<'_>,
-) -> io::Result<bool> {
+) -> io::Result<Attached> {
     let make = || sys::link_tcx(program, index, attach_type);
     match put(pins, &of_interface(index, attach_type), Holds::Interface(index), program, make) {
         // Before 6.6 the attach type is unknown.
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(false),
-        done => done.map(|()| true),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(Attached::NoTcx),
+        done => done,
     }
 }
 
@@ -91,15 +102,17 @@ fn put(
     holds: Holds,
     program: BorrowedFd<'_>,
     make: impl FnOnce() -> io::Result<std::os::fd::OwnedFd>,
-) -> io::Result<()> {
+) -> io::Result<Attached> {
     let path = pins.link(name);
     match sys::get(&path) {
-        Ok(link) if sys::holds(link.as_fd())? == Some(holds) => return sys::update(link.as_fd(), program),
+        Ok(link) if sys::holds(link.as_fd())? == Some(holds) => {
+            return sys::update(link.as_fd(), program).map(|()| Attached::Updated);
+        }
         Ok(_) => std::fs::remove_file(&path)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
-    sys::pin(make()?.as_fd(), &path)
+    sys::pin(make()?.as_fd(), &path).map(|()| Attached::Made)
 }
 
 /// Takes away links of interfaces that are not among these.
