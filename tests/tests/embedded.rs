@@ -34,7 +34,7 @@ fn the_overlay_keeps_its_state_within_and_serves_it_to_others() {
     };
     let leased = || etcdctl(&["get", "--prefix", "--keys-only", "/coreos.com/network/subnets/10.99."]);
     let mut overlay = start();
-    lab.wait("a subnet of the network in the file is leased", Duration::from_secs(10), || {
+    lab.wait("a subnet of the network in the file is leased", Duration::from_secs(60), || {
         !leased().is_empty()
     });
     let before = leased();
@@ -46,7 +46,7 @@ fn the_overlay_keeps_its_state_within_and_serves_it_to_others() {
     assert!(stopped.status.success(), "{stopped:?}");
     overlay.wait().unwrap();
     let mut overlay = start();
-    lab.wait("the state is there again", Duration::from_secs(10), || !leased().is_empty());
+    lab.wait("the state is there again", Duration::from_secs(60), || !leased().is_empty());
     assert_eq!(leased(), before, "nothing was leased anew");
     lab.exec("k8s-node1", &["pkill", "-KILL", "-f", "[e]mbedded-etcd-data-dir=/var/lib/within"]);
     overlay.wait().unwrap();

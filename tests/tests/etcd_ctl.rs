@@ -110,13 +110,13 @@ fn leases_are_granted_kept_and_revoked() {
 #[test]
 fn a_lease_that_is_kept_alive_stays_and_one_that_is_not_goes() {
     on_each(|_, ctl| {
-        let kept = granted(&ctl.ok(&["lease", "grant", "2"]));
-        let left = granted(&ctl.ok(&["lease", "grant", "2"]));
+        let kept = granted(&ctl.ok(&["lease", "grant", "5"]));
+        let left = granted(&ctl.ok(&["lease", "grant", "5"]));
         ctl.ok(&["put", "kept", "", "--lease", &kept]);
         ctl.ok(&["put", "left", "", "--lease", &left]);
         let watch = ctl.start(&["watch", "", "--prefix"]);
         let keeper = ctl.start(&["lease", "keep-alive", &kept]);
-        assert_eq!(keeper.line(), format!("lease {kept} keepalived with TTL(2)"));
+        assert_eq!(keeper.line(), format!("lease {kept} keepalived with TTL(5)"));
         assert_eq!(watch.lines(2), ["DELETE", "left"]);
         assert_eq!(ctl.ok(&["get", "--prefix", "", "--keys-only"]), "kept");
     });

@@ -94,7 +94,7 @@ fn keys(ctl: &Ctl) -> String {
 fn wait_for(expected: &str, ctl: &Ctl) {
     let start = Instant::now();
     while keys(ctl) != expected {
-        assert!(start.elapsed() < Duration::from_secs(20), "{} is not {expected}", keys(ctl));
+        assert!(start.elapsed() < Duration::from_secs(60), "{} is not {expected}", keys(ctl));
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use weft_tests::{Lab, Stream, weft_command};
 
-const HEALED: Duration = Duration::from_secs(5);
+const HEALED: Duration = Duration::from_secs(30);
 
 /// Longer than the 30 s for which an identity is held.
 const AWAY: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ fn state_is_away((lab, to): (Lab, String)) {
     thread::sleep(AWAY);
     lab.signal("k8s-node1", "etcd", "-CONT");
     // The identities have run out meanwhile, and only their holders write them.
-    lab.wait("identities are claimed again", Duration::from_secs(20), || {
+    lab.wait("identities are claimed again", HEALED, || {
         let now = keys(&lab, IDENTITIES);
         before.0.iter().all(|(key, revision)| now.get(key).is_some_and(|r| r > revision))
     });
@@ -122,7 +122,7 @@ fn traffic_goes_on_while_the_state_is_killed_and_leases_are_those_from_before() 
             lab.signal("k8s-node1", "etcd", "-KILL");
             thread::sleep(Duration::from_millis(300));
             lab.run("start", &["k8s-node1", "etcd"]);
-            lab.wait("the state answers", Duration::from_secs(10), || !keys(&lab, LEASES).is_empty());
+            lab.wait("the state answers", HEALED, || !keys(&lab, LEASES).is_empty());
         }
         assert_eq!(keys(&lab, LEASES), before, "{name}: nothing was leased anew");
         let (sent, received) = ping.end();

@@ -13,7 +13,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// No answer within this time is an answer that a test reports.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Larger than any message the tests let a server send.
 const MAX_MESSAGE: usize = 64 << 20;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// A line that has not come by then does not come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An etcdctl and the server that it talks to.
 pub struct Ctl {

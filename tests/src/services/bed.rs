@@ -16,7 +16,7 @@ pub const PODS: [&str; 6] = ["pod1", "pod2", "pod3", "pod4", "pod5", "pod6"];
 /// Where the proxies read their services.
 pub const MANIFESTS: &str = "/run/weft/services";
 /// How long a change may take to be in every node's datapath.
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How services are written into the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
