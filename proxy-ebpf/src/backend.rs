@@ -61,8 +61,9 @@ pub trait Backend {
     /// before traffic is served. What it wrote for others stays until [`Self::retire`].
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, Self::Error>;
 
-    /// Removes what an earlier process wrote for services that are in no table of this one.
-    fn retire(&mut self) -> Result<(), Self::Error>;
+    /// Removes what an earlier process left for services and endpoints that are not in the table, which is complete.
+    /// The first call does it.
+    fn retire(&mut self, table: &ServiceTable) -> Result<(), Self::Error>;
 
     /// Brings the differences: work in proportion to them.
     fn apply(&mut self, changes: &TableChanges) -> Result<Applied, Self::Error>;

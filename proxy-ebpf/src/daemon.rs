@@ -118,7 +118,7 @@ impl<B: Backend> Proxy<B> {
         let full = !self.started;
         let applied = if full { self.start()? } else { self.apply(&changes)? };
         if batch.complete {
-            self.backend().retire()?;
+            self.backend().retire(self.tracker.table())?;
         }
         self.metrics.synced(seen.elapsed(), full, applied.failed.len());
         self.metrics.local(self.tracker.table(), &changes, full);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
-use weft_tests::services::{Backend, Bed, Dialled, HEALED, NODES, PODS, Service};
+use weft_tests::services::{Backend, Bed, Dialled, HEALED, Hold, NODES, PODS, Service};
 use weft_tests::weft;
 
 const NODE: &str = "k8s-node1";
@@ -91,6 +91,32 @@ fn nothing_is_lost_while_the_proxy_is_killed_and_started_again() {
         assert_eq!(lost(done), Vec::<&Dialled>::new());
     }
     long.into_iter().for_each(served);
+}
+
+#[test]
+fn a_udp_socket_whose_endpoint_went_while_no_proxy_ran_is_told() {
+    let bed = Bed::up("t-proxy-udp", Backend::Ebpf);
+    let service = Service::of("moves", 1);
+    let name = std::slice::from_ref(&service.name);
+    bed.apply("moves.json", &service.clone().on(&["pod3", "pod4"]).objects(&bed), name);
+    let mut sockets = [true, false].map(|v4| Hold::open(&bed, "pod1", service.cluster(v4)));
+    for socket in &mut sockets {
+        assert!(["pod3", "pod4"].contains(&socket.connect().host().unwrap()));
+    }
+    // Another service keeps the same endpoints.
+    let stays = Service::of("stays", 2).on(&["pod3", "pod4"]);
+    bed.apply("stays.json", &stays.objects(&bed), std::slice::from_ref(&stays.name));
+    let mut other = Hold::open(&bed, "pod1", stays.cluster(true));
+    let host = other.connect();
+    bed.kill_proxy(NODE);
+    bed.write("moves.json", &service.on(&["pod5"]).objects(&bed));
+    assert!(sockets.iter_mut().all(|socket| !socket.is_ended()), "nobody is there to end them");
+    bed.lab.run("start", &[NODE, "proxy"]);
+    for mut socket in sockets {
+        bed.lab.wait("the socket is told that its endpoint went", HEALED, || socket.is_ended());
+        assert_eq!(socket.connect().host(), Some("pod5"));
+        assert_eq!(other.ask().host(), host.host());
+    }
 }
 
 #[test]

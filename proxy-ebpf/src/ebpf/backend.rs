@@ -12,6 +12,7 @@ use aya::maps::{Array, HashMap as BpfMap, MapData};
 use netstate::{Kernel, Observe, State};
 use weft_proxy_abi as abi;
 
+use super::datagrams::{self, ByFrontend, endpoints};
 use super::error::EbpfError;
 use super::interfaces::{Attachment, attachments};
 use super::links::{self, Attached, CGROUP, INTERFACE};
@@ -20,7 +21,7 @@ use super::pins::Pins;
 use super::row::{Row, address};
 use super::sys::AttachType;
 use super::writer::{Writer, absent_is_fine, failed, take};
-use super::{clsact, datagrams, object, usage};
+use super::{clsact, object, usage};
 use crate::backend::{Applied, Backend, Counted, MapUsage};
 use crate::semantics::NodeView;
 use crate::table::{PortChange, PortId, Protocol, ServicePort, ServiceTable, TableChanges};
@@ -37,7 +38,7 @@ pub struct EbpfBackend {
     socket_peers: BpfMap<MapData, Row<abi::SocketKey>, Row<abi::SocketPeer>>,
     kernel: Kernel,
     /// What an earlier process wrote, and no table has.
-    left_over: Vec<PortId>,
+    left_over: Option<Vec<PortId>>,
     /// Interfaces, by index, whose programs are clsact filters.
     by_filter: HashSet<u32>,
 }
@@ -56,7 +57,7 @@ impl EbpfBackend {
             interfaces: take(&mut ebpf, "INTERFACES")?,
             socket_peers: take(&mut ebpf, "SOCKET_PEERS")?,
             kernel: Kernel::open()?,
-            left_over: Vec::new(),
+            left_over: None,
             by_filter: HashSet::new(),
             options,
             pins,
@@ -194,13 +195,8 @@ impl EbpfBackend {
         Ok(())
     }
 
-    /// Ends connected UDP sockets to endpoints that a change has taken away.
-    fn end_datagram_sockets(&self, changes: &[PortChange]) {
-        let udp = changes.iter().filter(|change| change.id.protocol == Protocol::Udp);
-        let gone: HashSet<SocketAddr> = udp.flat_map(gone).collect();
-        if gone.is_empty() {
-            return;
-        }
+    /// Ends the connected UDP sockets that dialled such a frontend and were sent to such an endpoint.
+    fn end_datagram_sockets(&self, gone: impl Fn(&abi::SocketPeer, &SocketAddr) -> bool + Sync) {
         let peers = &self.socket_peers;
         let ours = |cookie, peer: SocketAddr| {
             let key = abi::SocketKey {
@@ -210,9 +206,9 @@ impl EbpfBackend {
                 protocol: abi::UDP,
                 zero: [0; 5],
             };
-            peers.get(&Row(key), 0).is_ok()
+            peers.get(&Row(key), 0).is_ok_and(|dialled| gone(&dialled.0, &peer))
         };
-        let ended = datagrams::end(&self.options.cgroup_root, &gone, &ours);
+        let ended = datagrams::end(&self.options.cgroup_root, &ours);
         if ended > 0 {
             tracing::info!(ended, "ended connected UDP sockets whose endpoints are gone");
         }
@@ -224,13 +220,19 @@ pub fn unsupported(id: &PortId) -> Option<&'static str> {
     (id.protocol == Protocol::Sctp).then_some("the eBPF back end does not translate SCTP")
 }
 
-/// Endpoints that a change takes away.
-fn gone(change: &PortChange) -> Vec<SocketAddr> {
-    let addresses = |port: &Option<ServicePort>| -> HashSet<SocketAddr> {
-        let all = port.iter().flat_map(|port| port.cluster.iter().chain(&port.local));
-        all.map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port)).collect()
-    };
-    addresses(&change.before).difference(&addresses(&change.after)).copied().collect()
+/// Endpoints that changes take away.
+fn gone(changes: &[PortChange]) -> ByFrontend {
+    let mut all = ByFrontend::default();
+    for PortChange { id, before, after } in changes {
+        if let Some(before) = before {
+            let mut gone = endpoints(before);
+            after.iter().flat_map(endpoints).for_each(|endpoint| {
+                gone.remove(&endpoint);
+            });
+            all.add(id, before, &gone);
+        }
+    }
+    all
 }
 
 /// Writes what the programs need to know of the node.
@@ -286,20 +288,28 @@ impl Backend for EbpfBackend {
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, EbpfError> {
         let supported: Vec<_> =
             table.ports.iter().filter(|(id, port)| self.unsupported(id, port).is_none()).collect();
-        self.left_over = self.writer.recover(supported.iter().copied())?;
+        self.left_over = Some(self.writer.recover(supported.iter().copied())?);
         let applied = self.write_all(supported.into_iter().map(|(id, port)| (id, Some(port))));
         self.look_at_node(node)?;
         Ok(applied)
     }
 
-    fn retire(&mut self) -> Result<(), EbpfError> {
+    fn retire(&mut self, table: &ServiceTable) -> Result<(), EbpfError> {
+        let Some(left_over) = self.left_over.take() else { return Ok(()) };
         let now = Instant::now();
-        std::mem::take(&mut self.left_over).iter().try_for_each(|id| self.writer.forget(id, now))
+        left_over.iter().try_for_each(|id| self.writer.forget(id, now))?;
+        let mut there = ByFrontend::default();
+        table.ports.iter().for_each(|(id, port)| there.add(id, port, &endpoints(port)));
+        self.end_datagram_sockets(|dialled, endpoint| !there.has(dialled, endpoint));
+        Ok(())
     }
 
     fn apply(&mut self, changes: &TableChanges) -> Result<Applied, EbpfError> {
         let applied = self.write_all(changes.ports.iter().map(|change| (&change.id, change.after.as_ref())));
-        self.end_datagram_sockets(&changes.ports);
+        let gone = gone(&changes.ports);
+        if !gone.is_empty() {
+            self.end_datagram_sockets(|dialled, endpoint| gone.has(dialled, endpoint));
+        }
         Ok(applied)
     }
 

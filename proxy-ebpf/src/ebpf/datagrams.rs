@@ -1,33 +1,73 @@
 //! Connected UDP sockets whose endpoint is gone: no hook runs for them again, so they are ended, and their processes
 //! connect anew.
 //!
-//! Only sockets that were given that endpoint by us are ended, wherever in the cgroup they are: each network namespace
-//! of the cgroup's processes is looked at once. Scales with the number of pods, at a change of a UDP service alone.
+//! Only sockets that were given that endpoint by that service are ended, wherever in the cgroup they are: each network namespace
+//! of the cgroup's processes is looked at once. Scales with the number of pods, at the start and at a change of a UDP
+//! service alone.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use netstate::{NetNs, SocketDiag};
+use weft_proxy_abi as abi;
 
-/// Ends connected UDP sockets to any of these endpoints, if `ours` knows the socket; how many.
-///
-/// Errors of single namespaces are told in the log: pods come and go while this looks.
-pub fn end(
-    cgroup: &Path,
-    gone: &HashSet<SocketAddr>,
-    ours: &(dyn Fn(u64, SocketAddr) -> bool + Sync),
-) -> usize {
-    namespaces(cgroup).into_values().map(|path| end_in(&path, gone, ours)).sum()
+use super::encode::keys;
+use super::row::address;
+use crate::table::{PortId, Protocol, ServicePort};
+
+/// Endpoints of UDP services, by the frontends through which a socket gets them.
+#[derive(Debug, Default)]
+pub struct ByFrontend(HashMap<abi::FrontendKey, HashSet<SocketAddr>>);
+
+impl ByFrontend {
+    /// Adds endpoints of a service port; those of TCP are left out.
+    pub fn add(&mut self, id: &PortId, port: &ServicePort, endpoints: &HashSet<SocketAddr>) {
+        if id.protocol == Protocol::Udp && !endpoints.is_empty() {
+            keys(id, port).for_each(|key| self.0.entry(key).or_default().extend(endpoints));
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a socket that dialled this gets such an endpoint.
+    pub fn has(&self, dialled: &abi::SocketPeer, endpoint: &SocketAddr) -> bool {
+        let any =
+            if endpoint.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // At its address, or at a node's by its port.
+        [dialled.address, address(any)].into_iter().any(|address| {
+            let key = abi::FrontendKey { address, port_be: dialled.port_be, protocol: abi::UDP, zero: 0 };
+            self.0.get(&key).is_some_and(|endpoints| endpoints.contains(endpoint))
+        })
+    }
 }
 
-fn end_in(path: &Path, gone: &HashSet<SocketAddr>, ours: &(dyn Fn(u64, SocketAddr) -> bool + Sync)) -> usize {
+/// A service port's endpoints, under both policies.
+pub fn endpoints(port: &ServicePort) -> HashSet<SocketAddr> {
+    let all = port.cluster.iter().chain(&port.local);
+    all.map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port)).collect()
+}
+
+/// Whether the socket of this cookie, connected to this endpoint, shall end.
+type Ends<'a> = &'a (dyn Fn(u64, SocketAddr) -> bool + Sync);
+
+/// Ends connected UDP sockets; how many.
+///
+/// Errors of single namespaces are told in the log: pods come and go while this looks.
+pub fn end(cgroup: &Path, ends: Ends<'_>) -> usize {
+    namespaces(cgroup).into_values().map(|path| end_in(&path, ends)).sum()
+}
+
+fn end_in(path: &Path, ends: Ends<'_>) -> usize {
     let look = || -> netstate::Result<usize> {
         let mut diag = SocketDiag::open()?;
         let mut ended = 0;
         for socket in diag.connected_udp()? {
-            if gone.contains(&socket.peer) && ours(socket.cookie, socket.peer) {
+            if ends(socket.cookie, socket.peer) {
                 ended += usize::from(diag.destroy(&socket)?);
             }
         }

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// How long a change may take to be seen by a client.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A read ended without an answer.
-const EAGAIN: i32 = 11;
 
 /// A case: an error says what is wrong.
 pub type Change = fn(&Bed) -> Result<(), String>;
@@ -121,10 +119,8 @@ fn connected_is_told(bed: &Bed) -> Result<(), String> {
         let host = who(socket.connect())?;
         expect(host == "pod3", || format!("{host} answered, not pod3"))?;
         put(bed, &s.clone().on(&["pod5"]));
-        thread::sleep(Duration::from_millis(200));
-        let told = socket.ask();
-        let fits = matches!(told, Dialled::Failed { errno: Some(errno), .. } if errno != EAGAIN);
-        expect(fits, || format!("after its endpoint went the socket has {told:?}"))?;
+        // Sockets are ended after the datapath has changed, which is what `put` has waited for.
+        bed.lab.wait("the socket is told that its endpoint went", PATIENCE, || socket.is_ended());
         let host = match socket.connect() {
             Dialled::Answer { host, .. } => host,
             failed => return Err(format!("connecting again gives {failed:?}")),

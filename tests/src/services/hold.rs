@@ -33,6 +33,12 @@ impl Hold {
         self.say("ask")
     }
 
+    /// Whether somebody has ended it: a question over it gets an error that is no silence.
+    pub fn is_ended(&mut self) -> bool {
+        const EAGAIN: i32 = 11;
+        matches!(self.ask(), Dialled::Failed { errno: Some(errno), .. } if errno != EAGAIN)
+    }
+
     /// Connects it, and asks.
     pub fn connect(&mut self) -> Dialled {
         self.say("connect")

@@ -40,10 +40,10 @@ impl NodeFlags {
         let name = match &self.hostname_override {
             Some(name) => name.clone(),
             None => std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .context("no host name: give --hostname-override")?
-                .trim()
-                .to_owned(),
+                .context("no host name: give --hostname-override")?,
         };
+        // As a kubelet names its Node.
+        let name = name.trim().to_lowercase();
         let addresses = if self.node_ip.is_empty() { default_addresses()? } else { self.node_ip.clone() };
         Ok(NodeOptions {
             name,
