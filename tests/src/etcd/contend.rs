@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Keys that all contend for.
 const KEYS: usize = 3;
@@ -62,7 +62,9 @@ impl Contender {
                 Err(status) => {
                     // What was never sent has not happened.
                     if !status.message().contains("tcp connect error") {
-                        let (outcome, returned, revision) = (Outcome::Unknown, None, None);
+                        // A connection ends with the server, which does nothing more then; who waited in vain knows nothing.
+                        let returned = (status.code() != Code::DeadlineExceeded).then_some(returned);
+                        let (outcome, revision) = (Outcome::Unknown, None);
                         self.calls.push(Call { key, called, returned, action, outcome, revision });
                     }
                     tokio::time::sleep(Duration::from_millis(5)).await;

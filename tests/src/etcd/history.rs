@@ -1,6 +1,6 @@
 //! What concurrent clients did and were told, and what revisions alone say about it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// What a client asked of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Outcome {
     Deleted(bool),
     /// Whether it was written.
     Swapped(bool),
-    /// Nothing: it may or may not have happened, or may still happen.
+    /// Nothing: it may or may not have happened.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ pub struct Call {
     pub key: usize,
     /// When it was made, in nanoseconds since a common start.
     pub called: u64,
-    /// When its answer came; never when none did.
+    /// When its answer came, or the news that there is none; never for what may still happen.
     pub returned: Option<u64>,
     /// What was asked.
     pub action: Action,
@@ -52,40 +52,14 @@ impl Call {
     fn wrote(&self) -> bool {
         matches!(self.outcome, Outcome::Done | Outcome::Deleted(true) | Outcome::Swapped(true))
     }
-
-    /// The value that it writes if it writes.
-    fn writes(&self) -> Option<u64> {
-        match self.action {
-            Action::Put(value) | Action::Swap(_, value) => Some(value),
-            _ => None,
-        }
-    }
 }
 
-/// Calls by key, without those that cannot matter: reads without answer, and writes without answer whose value
-/// nobody met, which is how they look when they have not happened.
+/// Calls by key, without reads that were not answered, which say nothing.
 pub fn by_key(calls: &[Call]) -> BTreeMap<usize, Vec<Call>> {
-    let met: HashSet<u64> = calls
-        .iter()
-        .filter_map(|call| match (&call.action, &call.outcome) {
-            (_, Outcome::Got(value)) => *value,
-            _ => None,
-        })
-        .collect();
-    let matters = |call: &&Call| {
-        let unanswered = call.outcome == Outcome::Unknown;
-        let unseen = call.writes().is_some_and(|value| !met.contains(&value));
-        // A swap that was compared with an unseen value may have seen it.
-        let compared = call.writes().is_some_and(|value| is_compared(calls, value));
-        !(unanswered && (call.action == Action::Get || (unseen && !compared)))
-    };
+    let matters = |call: &&Call| call.action != Action::Get || call.outcome != Outcome::Unknown;
     let mut keys: BTreeMap<usize, Vec<Call>> = BTreeMap::new();
     calls.iter().filter(matters).for_each(|call| keys.entry(call.key).or_default().push(call.clone()));
     keys
-}
-
-fn is_compared(calls: &[Call], value: u64) -> bool {
-    calls.iter().any(|call| matches!(call.action, Action::Swap(Some(from), _) if from == value))
 }
 
 /// What is wrong with the revisions, if anything: a call that begins after another was answered must not be told an
@@ -139,24 +113,5 @@ mod tests {
         assert!(revisions_broken(&[write((1, 2), 6), write((3, 4), 5)]).is_some());
         assert!(revisions_broken(&[read((1, 2), 6), write((3, 4), 6)]).is_some());
         assert!(revisions_broken(&[write((1, 4), 6), write((2, 3), 6)]).is_some(), "one for two");
-    }
-
-    #[test]
-    fn only_what_nobody_met_is_left_out() {
-        let unknown =
-            |action| Call { returned: None, revision: None, ..call(1, 2, action, Outcome::Unknown, 0) };
-        let calls = [
-            unknown(Action::Put(1)),
-            unknown(Action::Put(2)),
-            unknown(Action::Put(3)),
-            unknown(Action::Delete),
-            unknown(Action::Get),
-            call(3, 4, Action::Get, Outcome::Got(Some(2)), 5),
-            call(5, 6, Action::Swap(Some(3), 4), Outcome::Swapped(false), 6),
-        ];
-        let left = &by_key(&calls)[&0];
-        let actions: Vec<&Action> = left.iter().map(|call| &call.action).collect();
-        let swap = Action::Swap(Some(3), 4);
-        assert_eq!(actions, [&Action::Put(2), &Action::Put(3), &Action::Delete, &Action::Get, &swap]);
     }
 }
