@@ -26,8 +26,6 @@ const RESYNC: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_millis(20);
 /// A table that is so full is told in the log.
 const NEARLY_FULL: f64 = 0.95;
-/// The annotation that says when an endpoint changed (kube-proxy's network programming latency).
-const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// What the daemon's listeners show.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +126,7 @@ impl<B: Backend> Proxy<B> {
             .filter_map(|at| now.duration_since(at).ok())
             .for_each(|since| self.metrics.programmed(since));
         if full {
+            give_memory_back();
             self.tell_start(&applied, seen.elapsed());
         } else if !changes.ports.is_empty() {
             tracing::info!(ports = changes.ports.len(), took = ?seen.elapsed(), "services changed");
@@ -222,6 +221,15 @@ impl<B: Backend> Proxy<B> {
     }
 }
 
+/// Hands the memory that reading everything took back to the kernel; the allocator would keep it for more of the same.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes no memory of ours.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn nearly_full(map: &MapUsage) -> bool {
     map.used as f64 >= map.capacity as f64 * NEARLY_FULL
 }
@@ -229,7 +237,7 @@ fn nearly_full(map: &MapUsage) -> bool {
 /// When the objects of a batch say that they changed.
 fn triggers(updates: &[Update]) -> Vec<SystemTime> {
     let annotated = updates.iter().filter_map(|update| match &update.object {
-        Some(Object::EndpointSlice(slice)) => slice.metadata.annotations.as_ref()?.get(TRIGGER_TIME),
+        Some(Object::EndpointSlice(slice)) => slice.trigger_time.as_deref(),
         _ => None,
     });
     annotated.filter_map(|text| text.parse::<jiff::Timestamp>().ok()).map(SystemTime::from).collect()

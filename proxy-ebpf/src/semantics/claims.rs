@@ -50,7 +50,7 @@ impl Claim {
 impl Claims {
     /// Adds a claimant.
     pub(crate) fn add(&mut self, claim: Claim, claimant: Claimant) {
-        let claimants = self.by_claim.entry(claim).or_default();
+        let claimants = self.by_claim.entry(claim).or_insert_with(|| Vec::with_capacity(1));
         if let Err(at) = claimants.binary_search(&claimant) {
             claimants.insert(at, claimant);
         }

@@ -5,8 +5,8 @@
 //! nothing is said, and an endpoint that is listed twice is local where either says so. Of two conditions the better
 //! one counts.
 
+use super::slice::{Listed, Slice, SlicePort};
 use crate::{Family, LeftOut, PortId};
-use k8s_openapi::api::discovery::v1::{Endpoint as Listed, EndpointPort, EndpointSlice};
 use std::net::{IpAddr, SocketAddr};
 
 /// Whether an endpoint can get connections, the best first.
@@ -36,16 +36,19 @@ pub(crate) struct Candidate<'a> {
 /// The candidates of a service port, by address and each once, and what cannot be one.
 pub(crate) fn candidates<'a>(
     id: &PortId,
-    slices: &[&'a EndpointSlice],
+    slices: &[&'a Slice],
     node_name: &str,
 ) -> (Vec<Candidate<'a>>, Vec<LeftOut>) {
     let mut found = Vec::new();
     let mut left_out = Vec::new();
     for slice in slices {
-        match family_of(slice) {
-            Ok(family) if family != id.family => {}
+        match &slice.family {
+            Ok(family) if *family != id.family => {}
             Ok(_) => of_slice(id, slice, node_name, &mut found, &mut left_out),
-            Err(reason) => leave_all_out(slice, &reason, &mut left_out),
+            Err(other) => {
+                let reason = format!("address type \"{other}\" is neither IPv4 nor IPv6");
+                leave_all_out(slice, &reason, &mut left_out);
+            }
         }
     }
     found.sort_unstable();
@@ -77,17 +80,9 @@ pub(crate) fn unusable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-fn family_of(slice: &EndpointSlice) -> Result<Family, String> {
-    match slice.address_type.as_str() {
-        "IPv4" => Ok(Family::V4),
-        "IPv6" => Ok(Family::V6),
-        other => Err(format!("address type \"{other}\" is neither IPv4 nor IPv6")),
-    }
-}
-
 fn of_slice<'a>(
     id: &PortId,
-    slice: &'a EndpointSlice,
+    slice: &'a Slice,
     node_name: &str,
     found: &mut Vec<Candidate<'a>>,
     left_out: &mut Vec<LeftOut>,
@@ -96,27 +91,25 @@ fn of_slice<'a>(
         Ok(port) => port,
         Err(reason) => return leave_all_out(slice, &reason, left_out),
     };
-    for listed in slice.endpoints.iter().flatten() {
-        let Some(first) = listed.addresses.first() else { continue };
-        match endpoint_address(first, id.family) {
+    for listed in &slice.endpoints {
+        match endpoint_address(listed, id.family) {
             Ok(address) => found.push(candidate(listed, SocketAddr::new(address, port), node_name)),
-            Err(reason) => left_out.push(LeftOut { endpoint: format!("{first}:{port}"), reason }),
+            Err(reason) => left_out.push(LeftOut { endpoint: format!("{}:{port}", text(listed)), reason }),
         }
     }
 }
 
 /// The slice's port that has the name and protocol of the service's port.
-fn port_number(id: &PortId, slice: &EndpointSlice) -> Result<u16, String> {
-    let named = |port: &&EndpointPort| port.name.as_deref().unwrap_or("") == id.port;
-    let protocol = |port: &EndpointPort| port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-    let mut ports = slice.ports.iter().flatten().filter(named).peekable();
+fn port_number(id: &PortId, slice: &Slice) -> Result<u16, String> {
+    let named = |port: &&SlicePort| *port.name == *id.port;
+    let mut ports = slice.ports.iter().filter(named).peekable();
     let Some(first) = ports.peek().copied() else {
         return Err(format!("port name \"{}\" is not in the slice", id.port));
     };
-    let Some(port) = ports.find(|port| protocol(port) == id.protocol.to_string()) else {
-        return Err(format!("port \"{}\" is {} in the slice, not {}", id.port, protocol(first), id.protocol));
+    let Some(port) = ports.find(|port| *port.protocol == *id.protocol.to_string()) else {
+        return Err(format!("port \"{}\" is {} in the slice, not {}", id.port, first.protocol, id.protocol));
     };
-    let Some(number) = port.port else {
+    let Some(number) = port.number else {
         return Err(format!("port \"{}\" has no number in the slice", id.port));
     };
     u16::try_from(number)
@@ -125,8 +118,8 @@ fn port_number(id: &PortId, slice: &EndpointSlice) -> Result<u16, String> {
         .ok_or_else(|| format!("port number {number} is not in 1 to 65535"))
 }
 
-fn endpoint_address(text: &str, family: Family) -> Result<IpAddr, String> {
-    let address: IpAddr = text.parse().map_err(|_| "not an IP address".to_owned())?;
+fn endpoint_address(listed: &Listed, family: Family) -> Result<IpAddr, String> {
+    let address = listed.address.as_ref().copied().map_err(|_| "not an IP address".to_owned())?;
     if Family::of(address) != family {
         return Err(format!("not an {family} address, and the slice is of {family}"));
     }
@@ -137,37 +130,22 @@ fn endpoint_address(text: &str, family: Family) -> Result<IpAddr, String> {
 }
 
 fn candidate<'a>(listed: &'a Listed, address: SocketAddr, node_name: &str) -> Candidate<'a> {
-    let said = listed.conditions.as_ref();
-    let ready = said.and_then(|c| c.ready).unwrap_or(true);
-    let serving = said.and_then(|c| c.serving).unwrap_or(true);
-    let terminating = said.and_then(|c| c.terminating).unwrap_or(false);
-    let condition = match (ready, terminating, serving) {
-        (true, ..) => Condition::Ready,
-        (false, true, true) => Condition::ServingTerminating,
-        (false, true, false) => Condition::Terminating,
-        (false, false, _) => Condition::NotReady,
-    };
-    let hints = listed.hints.as_ref();
+    let hints = listed.hints.as_deref();
     Candidate {
         address,
-        condition,
-        remote: listed.node_name.as_deref() != Some(node_name),
-        node: listed.node_name.as_deref(),
-        node_hints: hints
-            .iter()
-            .flat_map(|h| h.for_nodes.iter().flatten())
-            .map(|n| n.name.as_str())
-            .collect(),
-        zone_hints: hints
-            .iter()
-            .flat_map(|h| h.for_zones.iter().flatten())
-            .map(|z| z.name.as_str())
-            .collect(),
+        condition: listed.condition,
+        remote: listed.node.as_deref() != Some(node_name),
+        node: listed.node.as_deref(),
+        node_hints: hints.iter().flat_map(|hints| hints.nodes.iter().map(AsRef::as_ref)).collect(),
+        zone_hints: hints.iter().flat_map(|hints| hints.zones.iter().map(AsRef::as_ref)).collect(),
     }
 }
 
-fn leave_all_out(slice: &EndpointSlice, reason: &str, left_out: &mut Vec<LeftOut>) {
-    let addresses = slice.endpoints.iter().flatten().filter_map(|listed| listed.addresses.first());
-    left_out
-        .extend(addresses.map(|address| LeftOut { endpoint: address.clone(), reason: reason.to_owned() }));
+fn text(listed: &Listed) -> String {
+    listed.address.as_ref().map_or_else(ToString::to_string, ToString::to_string)
+}
+
+fn leave_all_out(slice: &Slice, reason: &str, left_out: &mut Vec<LeftOut>) {
+    let all = slice.endpoints.iter();
+    left_out.extend(all.map(|listed| LeftOut { endpoint: text(listed), reason: reason.to_owned() }));
 }

@@ -18,6 +18,7 @@ mod node;
 mod object;
 mod order;
 mod service;
+mod slice;
 mod topology;
 mod tracker;
 
@@ -26,6 +27,7 @@ mod tests;
 
 pub use node::{NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView};
 pub use object::{Object, ObjectKey, ObjectKind, Update};
+pub use slice::Slice;
 pub use tracker::Tracker;
 
 use crate::ServiceTable;

@@ -2,6 +2,7 @@
 //!
 //! An object is shared, not copied, between the source that read it and the tracker that keeps it.
 
+use super::slice::Slice;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -36,7 +37,7 @@ pub enum Object {
     /// A Service.
     Service(Arc<Service>),
     /// An EndpointSlice.
-    EndpointSlice(Arc<EndpointSlice>),
+    EndpointSlice(Arc<Slice>),
     /// A Node.
     Node(Arc<Node>),
 }
@@ -53,18 +54,21 @@ pub struct Update {
 impl Object {
     /// The object's key: its namespace is `default` where it should have one and has none.
     pub fn key(&self) -> ObjectKey {
-        let (kind, metadata) = match self {
-            Object::Service(service) => (ObjectKind::Service, &service.metadata),
-            Object::EndpointSlice(slice) => (ObjectKind::EndpointSlice, &slice.metadata),
-            Object::Node(node) => (ObjectKind::Node, &node.metadata),
+        let named = |of: &ObjectMeta| (of.namespace.clone(), of.name.clone().unwrap_or_default());
+        let (kind, (namespace, name)) = match self {
+            Object::Service(service) => (ObjectKind::Service, named(&service.metadata)),
+            Object::EndpointSlice(slice) => (
+                ObjectKind::EndpointSlice,
+                (slice.namespace.as_deref().map(Into::into), (*slice.name).into()),
+            ),
+            Object::Node(node) => (ObjectKind::Node, named(&node.metadata)),
         };
-        let namespace = if kind == ObjectKind::Node { String::new() } else { namespace_of(metadata) };
-        ObjectKey { kind, namespace, name: metadata.name.clone().unwrap_or_default() }
+        let namespace = match kind {
+            ObjectKind::Node => String::new(),
+            _ => namespace.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".to_owned()),
+        };
+        ObjectKey { kind, namespace, name }
     }
-}
-
-fn namespace_of(metadata: &ObjectMeta) -> String {
-    metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default").to_owned()
 }
 
 impl From<Service> for Object {
@@ -75,7 +79,7 @@ impl From<Service> for Object {
 
 impl From<EndpointSlice> for Object {
     fn from(slice: EndpointSlice) -> Object {
-        Object::EndpointSlice(Arc::new(slice))
+        Object::EndpointSlice(Arc::new(slice.into()))
     }
 }
 

@@ -6,10 +6,10 @@ use super::claims::{Claim, Claimant};
 use super::endpoints::{Condition, candidates};
 use super::frontends::{Reach, port_number, service_address};
 use super::node::NodeView;
+use super::slice::Slice;
 use super::topology::{Uses, categorize};
 use crate::{Family, FrontendKind, HealthCheck, Policy, PortId, Protocol, ServiceName, ServicePort};
 use k8s_openapi::api::core::v1::{Service, ServicePort as SpecPort, ServiceSpec};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -52,12 +52,7 @@ impl Meaning {
 }
 
 /// What a service means on a node, with these slices of it.
-pub(crate) fn meaning(
-    name: &ServiceName,
-    service: &Service,
-    slices: &[&EndpointSlice],
-    node: &NodeView,
-) -> Meaning {
+pub(crate) fn meaning(name: &ServiceName, service: &Service, slices: &[&Slice], node: &NodeView) -> Meaning {
     let left_alone = |reason| Meaning { left_alone: Some(reason), ..Meaning::default() };
     let spec = match proxied(service) {
         Ok(spec) => spec,
@@ -105,7 +100,7 @@ fn service_port(
     id: &PortId,
     port: &SpecPort,
     reach: &Reach,
-    slices: &[&EndpointSlice],
+    slices: &[&Slice],
     node: &NodeView,
     local_ready: &mut BTreeSet<IpAddr>,
 ) -> ServicePort {

@@ -10,15 +10,12 @@ use super::claims::{Claim, Claimant, Claims};
 use super::node::{NodeOptions, NodeView};
 use super::object::{Object, ObjectKey, ObjectKind, Update};
 use super::order::in_order;
-use super::service::{LEFT_ALONE_LABELS, Meaning, Wanted, meaning};
+use super::service::{Meaning, Wanted, meaning};
+use super::slice::Slice;
 use crate::{HealthCheck, PortChange, PortId, ServiceName, ServicePort, ServiceTable, TableChanges};
 use k8s_openapi::api::core::v1::{Node, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// The label of a slice that names its service (`discovery.k8s.io/v1`).
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// Holds the objects and the table that they mean.
 #[derive(Debug)]
@@ -36,8 +33,10 @@ pub struct Tracker {
 #[derive(Debug, Default)]
 struct Entry {
     service: Option<Arc<Service>>,
-    slices: BTreeMap<String, Arc<EndpointSlice>>,
-    claims: BTreeSet<(Claim, Claimant)>,
+    /// By name. One as a rule, so no tree: an empty place in a tree of 10,000 services is megabytes.
+    slices: Vec<Arc<Slice>>,
+    /// In order.
+    claims: Vec<(Claim, Claimant)>,
     ports: Vec<PortId>,
     health_check: Option<u16>,
 }
@@ -45,7 +44,7 @@ struct Entry {
 impl Entry {
     fn meaning(&self, name: &ServiceName, node: &NodeView) -> Meaning {
         let Some(service) = &self.service else { return Meaning::default() };
-        let slices: Vec<&EndpointSlice> = self.slices.values().map(Arc::as_ref).collect();
+        let slices: Vec<&Slice> = self.slices.iter().map(Arc::as_ref).collect();
         meaning(name, service, &slices, node)
     }
 }
@@ -118,21 +117,18 @@ impl Tracker {
         touched.insert(name);
     }
 
-    fn set_slice(
-        &mut self,
-        key: &ObjectKey,
-        slice: Option<Arc<EndpointSlice>>,
-        touched: &mut BTreeSet<ServiceName>,
-    ) {
+    fn set_slice(&mut self, key: &ObjectKey, slice: Option<Arc<Slice>>, touched: &mut BTreeSet<ServiceName>) {
         if let Some(owner) = self.owners.remove(key) {
             if let Some(entry) = self.entries.get_mut(&owner) {
-                entry.slices.remove(&key.name);
+                entry.slices.retain(|slice| *slice.name != *key.name);
             }
             touched.insert(owner);
         }
         let Some(slice) = slice else { return };
         let Some(owner) = owner_of(key, &slice) else { return };
-        self.entries.entry(owner.clone()).or_default().slices.insert(key.name.clone(), slice);
+        let slices = &mut self.entries.entry(owner.clone()).or_default().slices;
+        slices.reserve_exact(1);
+        slices.insert(slices.partition_point(|other| other.name < slice.name), slice);
         self.owners.insert(key.clone(), owner.clone());
         touched.insert(owner);
     }
@@ -164,15 +160,15 @@ impl Tracker {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             let meaning = entry.meaning(&name, &self.node);
             let wants = meaning.claims();
-            for (claim, claimant) in entry.claims.difference(&wants) {
+            for (claim, claimant) in entry.claims.iter().filter(|claim| !wants.contains(claim)) {
                 self.claims.remove(claim, claimant);
                 contested.insert(*claim);
             }
-            for (claim, claimant) in wants.difference(&entry.claims) {
+            for (claim, claimant) in wants.iter().filter(|claim| entry.claims.binary_search(claim).is_err()) {
                 self.claims.add(*claim, claimant.clone());
                 contested.insert(*claim);
             }
-            entry.claims = wants;
+            entry.claims = wants.into_iter().collect();
             meanings.insert(name, meaning);
         }
         for claimant in contested.iter().flat_map(|claim| self.claims.claimants(claim)) {
@@ -258,13 +254,9 @@ impl Tracker {
 }
 
 /// The service that a slice is of.
-fn owner_of(key: &ObjectKey, slice: &EndpointSlice) -> Option<ServiceName> {
-    let labels = slice.metadata.labels.as_ref()?;
-    if LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label)) {
-        return None;
-    }
-    let name = labels.get(SERVICE_NAME_LABEL)?.clone();
-    Some(ServiceName { namespace: key.namespace.clone(), name })
+fn owner_of(key: &ObjectKey, slice: &Slice) -> Option<ServiceName> {
+    let name = slice.service.as_deref()?;
+    Some(ServiceName { namespace: key.namespace.clone(), name: name.to_owned() })
 }
 
 /// A service port with the frontends that it gets; the others are refused.

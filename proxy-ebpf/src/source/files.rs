@@ -21,8 +21,8 @@ pub(super) struct Stamp {
 pub(super) struct Files {
     folder: PathBuf,
     files: BTreeMap<String, File>,
-    /// The files that have an object.
-    owners: HashMap<ObjectKey, BTreeSet<String>>,
+    /// The files that have an object, in order: one, unless somebody made a mistake.
+    owners: HashMap<ObjectKey, Vec<String>>,
     /// What counted before the changes that nobody was told of yet.
     before: BTreeMap<ObjectKey, Option<Object>>,
 }
@@ -124,14 +124,14 @@ impl Files {
         let come: Vec<ObjectKey> = new.difference(&old).map(|key| (*key).clone()).collect();
         for key in gone {
             let Some(owners) = self.owners.get_mut(&key) else { continue };
-            owners.remove(name);
+            owners.retain(|owner| owner != name);
             if owners.is_empty() {
                 self.owners.remove(&key);
             }
         }
         for key in come {
-            let owners = self.owners.entry(key.clone()).or_default();
-            owners.insert(name.to_owned());
+            let owners = self.owners.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
+            owners.insert(owners.partition_point(|owner| &**owner < name), name.to_owned());
             let (Some(first), Some(last)) = (owners.first(), owners.last()) else { continue };
             if first != last {
                 problems.push(twice(&self.folder, if first == name { last } else { name }, &key, first));

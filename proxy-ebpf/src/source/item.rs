@@ -102,7 +102,7 @@ where
         return Err(A::Error::custom(format!("metadata.name of the {kind} is missing")));
     }
     match &object {
-        Object::EndpointSlice(slice) if slice.address_type.is_empty() => {
+        Object::EndpointSlice(slice) if slice.family == Err("".into()) => {
             Err(A::Error::custom(format!("addressType of {} is missing", object.key())))
         }
         _ => Ok(Item::Object(object)),

@@ -89,12 +89,25 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
     )
 }
 
-fn update() -> impl Strategy<Value = Update> {
-    let object = prop_oneof![service().prop_map(Object::from), slice().prop_map(Object::from)];
-    (object, prop::bool::weighted(0.2)).prop_map(|(object, delete)| {
-        let key = object.key();
-        Update { key, object: Some(object).filter(|_| !delete) }
-    })
+/// An object as the API has it.
+#[derive(Clone, Debug)]
+enum Given {
+    Service(Service),
+    Slice(EndpointSlice),
+}
+
+/// An object, and whether it is deleted.
+fn given() -> impl Strategy<Value = (Given, bool)> {
+    let object = prop_oneof![service().prop_map(Given::Service), slice().prop_map(Given::Slice)];
+    (object, prop::bool::weighted(0.2))
+}
+
+fn update((object, delete): &(Given, bool)) -> Update {
+    let object = match object.clone() {
+        Given::Service(service) => Object::from(service),
+        Given::Slice(slice) => Object::from(slice),
+    };
+    Update { key: object.key(), object: Some(object).filter(|_| !delete) }
 }
 
 fn view() -> NodeView {
@@ -173,21 +186,22 @@ fn usable(slices: &BTreeMap<String, EndpointSlice>, service: &str) -> HashSet<St
 
 proptest! {
     #[test]
-    fn updates_one_by_one_mean_what_the_objects_mean_at_once(batches in prop::collection::vec(prop::collection::vec(update(), 1..4), 1..12)) {
+    fn updates_one_by_one_mean_what_the_objects_mean_at_once(batches in prop::collection::vec(prop::collection::vec(given(), 1..4), 1..12)) {
         let mut tracker = Tracker::with_node(view());
         let mut replayed = ServiceTable::default();
         let mut services = BTreeMap::new();
         let mut slices = BTreeMap::new();
         for batch in batches {
-            for Update { key, object } in &batch {
+            let updates: Vec<Update> = batch.iter().map(update).collect();
+            for ((object, delete), Update { key, .. }) in batch.into_iter().zip(&updates) {
                 match object {
-                    Some(Object::Service(service)) => drop(services.insert(key.name.clone(), (**service).clone())),
-                    Some(Object::EndpointSlice(slice)) => drop(slices.insert(key.name.clone(), (**slice).clone())),
-                    _ if key.kind == crate::ObjectKind::Service => drop(services.remove(&key.name)),
-                    _ => drop(slices.remove(&key.name)),
+                    Given::Service(_) if delete => drop(services.remove(&key.name)),
+                    Given::Slice(_) if delete => drop(slices.remove(&key.name)),
+                    Given::Service(service) => drop(services.insert(key.name.clone(), service)),
+                    Given::Slice(slice) => drop(slices.insert(key.name.clone(), slice)),
                 }
             }
-            replay(&mut replayed, tracker.apply(batch))?;
+            replay(&mut replayed, tracker.apply(updates))?;
             let all_services: Vec<Service> = services.values().cloned().collect();
             let all_slices: Vec<EndpointSlice> = slices.values().rev().cloned().collect();
             let built = ServiceTable::build(&all_services, &all_slices, &view());

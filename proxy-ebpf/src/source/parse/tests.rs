@@ -32,9 +32,9 @@ fn documents_are_told_apart_by_their_markers() {
 fn fields_before_the_kind_are_not_lost() {
     let parsed = parse("m.yaml", SLICE).unwrap();
     let Object::EndpointSlice(slice) = &parsed.objects[0] else { panic!("it is a slice") };
-    assert_eq!(slice.address_type, "IPv4");
-    assert_eq!(slice.endpoints.as_ref().unwrap()[0].addresses, ["10.244.0.1"]);
-    assert_eq!(slice.ports.as_ref().unwrap()[0].port, Some(8080));
+    assert_eq!(slice.family, Ok(crate::Family::V4));
+    assert_eq!(slice.endpoints[0].address, Ok("10.244.0.1".parse().unwrap()));
+    assert_eq!(slice.ports[0].number, Some(8080));
 }
 
 #[test]
