@@ -1,6 +1,6 @@
 //! A cold start, a change's way into the maps, memory, and what each program costs.
 
-use crate::world::{NODES, World, crowd};
+use crate::world::{FOLDER, NODES, World, crowd, replace};
 use aya::maps::MapData;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub fn cold_start(world: &World, count: usize) -> Value {
     // The last one has a file of its own: it is the one that changes.
     let [service, slice] = crowd(count);
     let changing = json!({"apiVersion": "v1", "kind": "List", "items": [service, slice]});
-    world.write_file(NODES[0], "changing.json", &changing);
+    replace(&world.path(NODES[0], FOLDER), "changing.json", &changing);
     let log = world.log(NODES[0]);
     let before = std::fs::metadata(&log).map_or(0, |log| log.len()) as usize;
     let start = Instant::now();
@@ -79,6 +79,7 @@ pub fn changes(world: &World, count: usize) -> Value {
     key[12..16].copy_from_slice(&ip);
     key[16..18].copy_from_slice(&80_u16.to_be_bytes());
     key[18] = 6;
+    let folder = world.path(NODES[0], FOLDER);
     let mut milliseconds = Vec::new();
     for change in 0..CHANGES {
         let [service, mut slice] = crowd(count);
@@ -87,7 +88,7 @@ pub fn changes(world: &World, count: usize) -> Value {
         let changed = json!({"apiVersion": "v1", "kind": "List", "items": [service, slice]});
         let before = services.get(&key, 0).unwrap();
         let start = Instant::now();
-        world.write_file(NODES[0], "changing.json", &changed);
+        replace(&folder, "changing.json", &changed);
         let after = loop {
             let now = services.get(&key, 0).unwrap();
             if now != before {

@@ -1,7 +1,7 @@
 //! The lab of the bench, and the services in it.
 
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use weft_tests::Lab;
 
 /// The first port of a pod's load server.
@@ -117,15 +117,11 @@ impl World {
         (0..count.saturating_sub(FIRST.len() + LAST.len() + 1))
             .for_each(|number| items.extend(crowd(number)));
         LAST.iter().for_each(|real| items.extend(self.real(real)));
-        self.write_file(node, "lab.json", &json!({"apiVersion": "v1", "kind": "List", "items": items}));
-    }
-
-    /// Replaces a manifest.
-    pub fn write_file(&self, node: &str, name: &str, object: &Value) {
-        let folder = self.path(node, FOLDER);
-        let part = folder.join(format!(".{name}"));
-        std::fs::write(&part, serde_json::to_string(object).unwrap()).unwrap();
-        std::fs::rename(part, folder.join(name)).unwrap();
+        replace(
+            &self.path(node, FOLDER),
+            "lab.json",
+            &json!({"apiVersion": "v1", "kind": "List", "items": items}),
+        );
     }
 
     fn real(&self, real: &Real) -> [Value; 2] {
@@ -133,6 +129,13 @@ impl World {
             "nodeName": if real.pod == "pod3" { NODES[1] } else { NODES[0] }});
         objects(real.name, real.cluster_ip, real.node_port, self.port(real.path), vec![endpoint])
     }
+}
+
+/// Replaces a manifest of a folder.
+pub fn replace(folder: &Path, name: &str, object: &Value) {
+    let part = folder.join(format!(".{name}"));
+    std::fs::write(&part, serde_json::to_string(object).unwrap()).unwrap();
+    std::fs::rename(part, folder.join(name)).unwrap();
 }
 
 /// A service that nobody dials, with ten endpoints that are not there.
