@@ -3,13 +3,12 @@
 //!
 //! ```text
 //! pod → pod       prerouting raw: notrack ──────────────────────────► untracked: no NAT chain is asked
-//! service         prerouting raw, marked by `weft proxy` in both directions: notrack
 //! outer UDP 8472  prerouting/output raw: notrack
 //! pod → outside   postrouting nat: masquerade (first packet only)
 //! ```
 //!
 //! A nat chain makes the kernel track every packet of the namespace; `notrack` takes pod-to-pod
-//! traffic, what the service proxy translates, and outer packets out again. Where another program translates or filters by
+//! traffic and its outer packets out again. Where another program translates or filters by
 //! connection state (kube-proxy, portmap, a firewall), replies of its connections look like
 //! pod-to-pod traffic, so that there everything stays tracked.
 //!
@@ -44,8 +43,6 @@ pub(crate) fn table(config: &NetworkConfig, ours: &Subnets, ip_masq: bool, track
     if !tracked {
         let pods =
             families.iter().map(|(network, ..)| Rule::all().from(*network).to(*network).notrack().accept());
-        // Both directions of what `weft proxy` translates, which keeps its own connections.
-        let services = Rule::all().marked(KUBE_PROXY_MASQUERADE_MARK).notrack().accept();
         // `accept` ends this chain's look at the packet: notrack alone would ask the next rules too.
         let outer = Rule::all().udp_to(config.backend.port).notrack().accept();
         chains.push(chain(
@@ -53,7 +50,7 @@ pub(crate) fn table(config: &NetworkConfig, ours: &Subnets, ip_masq: bool, track
             ChainKind::Filter,
             HookPoint::Prerouting,
             -300,
-            pods.chain([services, outer.clone()]),
+            pods.chain([outer.clone()]),
         ));
         chains.push(chain("output", ChainKind::Filter, HookPoint::Output, -300, [outer]));
     }

@@ -42,9 +42,6 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
     if may_be_direct(packet) {
         forget_reverse(packet, now());
     }
-    if endpoint_port(protocol, packet.key.source_port_be) {
-        mark_reply(skb, packet);
-    }
     PASS
 }
 
@@ -52,7 +49,7 @@ pub fn packet(skb: Skb, l3: u32) -> i32 {
 #[inline(always)]
 fn others(skb: Skb, ends: &Ends) -> bool {
     let (protocol, port_be) = (ends.protocol, ends.destination_be);
-    if rewritten_port(protocol, port_be) || endpoint_port(protocol, ends.source_be) {
+    if rewritten_port(protocol, port_be) {
         return false;
     }
     let begins = || protocol == UDP || ends.flags(skb).is_none_or(state::opens);
@@ -165,17 +162,6 @@ fn written(skb: Skb, packet: &Packet, address: &Address, port_be: u16, service: 
     }
     skb.add_mark(MARK);
     PASS
-}
-
-/// Marks the reply of an endpoint here whose source is rewritten when it goes out, as its request was marked: netfilter
-/// takes neither for a connection of the endpoint's own, and need not track them.
-#[inline(never)]
-fn mark_reply(skb: Skb, packet: &Packet) {
-    let mut key = packet.key;
-    key.hook = HOOK_EGRESS;
-    if live(&key, now()).is_some_and(|entry| entry.kind == CONNECTION_UNDO_DNAT) {
-        skb.add_mark(MARK);
-    }
 }
 
 /// Forgets a connection that begins anew, and with it the way back from its endpoint.
