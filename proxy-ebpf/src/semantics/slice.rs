@@ -59,7 +59,7 @@ impl From<EndpointSlice> for Slice {
     fn from(slice: EndpointSlice) -> Slice {
         let EndpointSlice { address_type, endpoints, metadata, ports } = slice;
         let mut labels = metadata.labels.unwrap_or_default();
-        let foreign = super::service::LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label));
+        let foreign = super::offer::LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label));
         let service = labels.remove(SERVICE_NAME_LABEL).filter(|_| !foreign);
         let ports = ports.into_iter().flatten().map(|port| SlicePort {
             name: port.name.unwrap_or_default().into(),

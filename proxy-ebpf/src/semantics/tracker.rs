@@ -9,11 +9,12 @@
 use super::claims::{Claim, Claimant, Claims};
 use super::node::{NodeOptions, NodeView};
 use super::object::{Object, ObjectKey, ObjectKind, Update};
+use super::offer::Offer;
 use super::order::in_order;
 use super::service::{Meaning, Wanted, meaning};
 use super::slice::Slice;
 use crate::{HealthCheck, PortChange, PortId, ServiceName, ServicePort, ServiceTable, TableChanges};
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Node;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub struct Tracker {
 /// A service with its slices. There may be slices without their service.
 #[derive(Debug, Default)]
 struct Entry {
-    service: Option<Arc<Service>>,
+    service: Option<Arc<Offer>>,
     /// By name. One as a rule, so no tree: an empty place in a tree of 10,000 services is megabytes.
     slices: Vec<Arc<Slice>>,
     /// In order.
@@ -109,7 +110,7 @@ impl Tracker {
     fn set_service(
         &mut self,
         key: &ObjectKey,
-        service: Option<Arc<Service>>,
+        service: Option<Arc<Offer>>,
         touched: &mut BTreeSet<ServiceName>,
     ) {
         let name = ServiceName { namespace: key.namespace.clone(), name: key.name.clone() };
