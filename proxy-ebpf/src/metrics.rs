@@ -216,7 +216,7 @@ fn labels(id: &PortId, label: &'static str, value: &str) -> [(&'static str, Stri
     [
         ("namespace", id.service.namespace.clone()),
         ("service", id.service.name.clone()),
-        ("port", id.port.clone()),
+        ("port", id.port.to_string()),
         ("protocol", id.protocol.to_string()),
         ("family", id.family.to_string()),
         (label, value.to_owned()),

@@ -20,15 +20,15 @@ pub enum ObjectKind {
     Node,
 }
 
-/// What an object is named by.
+/// What an object is named by. Its texts are shared with the object and with copies of the key, which are several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Its kind.
     pub kind: ObjectKind,
     /// Its namespace; empty for a Node.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// An object.
@@ -54,17 +54,17 @@ pub struct Update {
 impl Object {
     /// The object's key: its namespace is `default` where it should have one and has none.
     pub fn key(&self) -> ObjectKey {
-        let named = |kind, namespace: &Option<Box<str>>, name: &str| {
-            let namespace = namespace.as_deref().filter(|namespace| !namespace.is_empty());
-            ObjectKey { kind, namespace: namespace.unwrap_or("default").to_owned(), name: name.to_owned() }
+        let named = |kind, namespace: &Option<Arc<str>>, name: &Arc<str>| {
+            let namespace = namespace.clone().filter(|namespace| !namespace.is_empty());
+            ObjectKey { kind, namespace: namespace.unwrap_or_else(|| "default".into()), name: name.clone() }
         };
         match self {
             Object::Service(offer) => named(ObjectKind::Service, &offer.namespace, &offer.name),
             Object::EndpointSlice(slice) => named(ObjectKind::EndpointSlice, &slice.namespace, &slice.name),
             Object::Node(node) => ObjectKey {
                 kind: ObjectKind::Node,
-                namespace: String::new(),
-                name: node.metadata.name.clone().unwrap_or_default(),
+                namespace: "".into(),
+                name: node.metadata.name.as_deref().unwrap_or_default().into(),
             },
         }
     }

@@ -1,6 +1,6 @@
 //! What is kept of a Service: what the semantics read, and nothing else.
 //!
-//! A Service as the API has it costs more than two kilobytes, most of them for fields that no rule reads. What it
+//! A Service as the API has it costs more than a kilobyte, most of them for fields that no rule reads. What it
 //! says is judged where its meaning is made (`service.rs`, `frontends.rs`), which quote it: texts that are judged
 //! there are kept as they are.
 
@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Services and slices with one of these labels are another proxy's, or no proxy's: kube-proxy does not list them
 /// (`cmd/kube-proxy/app/server.go`).
@@ -22,8 +23,8 @@ const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer
 /// A Service, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    pub(crate) namespace: Option<Box<str>>,
-    pub(crate) name: Box<str>,
+    pub(crate) namespace: Option<Arc<str>>,
+    pub(crate) name: Arc<str>,
     pub(crate) created: Option<Timestamp>,
     /// What it offers, or why it is not ours to proxy.
     pub(crate) spec: Result<Spec, Box<str>>,
@@ -68,7 +69,7 @@ pub(crate) struct Affinity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Port {
     /// Empty for one without a name.
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) number: i32,
     /// 0 for none.
     pub(crate) node_port: i32,

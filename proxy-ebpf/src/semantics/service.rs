@@ -12,6 +12,7 @@ use super::topology::{Uses, categorize};
 use crate::{Family, FrontendKind, HealthCheck, Policy, PortId, Protocol, ServiceName, ServicePort};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Seconds that a client keeps its endpoint unless the service says otherwise (`DefaultClientIPServiceAffinitySeconds`).
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
@@ -47,7 +48,7 @@ impl Meaning {
 }
 
 /// What a service means on a node, with these slices of it.
-pub(crate) fn meaning(name: &ServiceName, offer: &Offer, slices: &[&Slice], node: &NodeView) -> Meaning {
+pub(crate) fn meaning(name: &Arc<ServiceName>, offer: &Offer, slices: &[&Slice], node: &NodeView) -> Meaning {
     let left_alone = |reason| Meaning { left_alone: Some(reason), ..Meaning::default() };
     let spec = match &offer.spec {
         Ok(spec) => spec,
@@ -72,7 +73,7 @@ pub(crate) fn meaning(name: &ServiceName, offer: &Offer, slices: &[&Slice], node
         for &(index, port, protocol) in &ports {
             let id = PortId {
                 service: name.clone(),
-                port: port.name.to_string(),
+                port: port.name.clone(),
                 protocol,
                 family: Family::of(cluster_ip),
             };
@@ -84,7 +85,7 @@ pub(crate) fn meaning(name: &ServiceName, offer: &Offer, slices: &[&Slice], node
         local_endpoints = local_endpoints.max(local_ready.len());
     }
     meaning.health_check = health_check_port(spec).map(|port| {
-        let check = HealthCheck { service: name.clone(), local_endpoints };
+        let check = HealthCheck { service: (**name).clone(), local_endpoints };
         (port, claimant(name, offer, 0), check)
     });
     meaning
@@ -122,7 +123,7 @@ fn service_port(
     }
 }
 
-fn claimant(name: &ServiceName, offer: &Offer, index: usize) -> Claimant {
+fn claimant(name: &Arc<ServiceName>, offer: &Offer, index: usize) -> Claimant {
     Claimant { created: offer.created, service: name.clone(), index }
 }
 
