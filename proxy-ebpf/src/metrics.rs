@@ -125,7 +125,7 @@ impl ProxyMetrics {
             if full {
                 gauge.set(table.ports.values().map(|port| count(Some(port))).sum());
             } else {
-                let change = |c: &crate::PortChange| count(c.after.as_ref()) - count(c.before.as_ref());
+                let change = |c: &crate::PortChange| count(c.after.as_deref()) - count(c.before.as_deref());
                 gauge.inc_by(changes.ports.iter().map(change).sum());
             }
         }

@@ -152,8 +152,8 @@ pub struct HealthCheck {
 /// What services mean on this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceTable {
-    /// All service ports.
-    pub ports: BTreeMap<PortId, ServicePort>,
+    /// All service ports; shared with the changes that lead to them.
+    pub ports: BTreeMap<PortId, Arc<ServicePort>>,
     /// By `healthCheckNodePort`.
     pub health_checks: BTreeMap<u16, HealthCheck>,
     /// Services without service ports, and why (headless, ExternalName, another proxy's).
@@ -166,9 +166,9 @@ pub struct PortChange {
     /// Which.
     pub id: PortId,
     /// What it was.
-    pub before: Option<ServicePort>,
+    pub before: Option<Arc<ServicePort>>,
     /// What it is.
-    pub after: Option<ServicePort>,
+    pub after: Option<Arc<ServicePort>>,
 }
 
 /// What changed from one table to the next.

@@ -39,7 +39,7 @@ fn table() -> ServiceTable {
         ..ServicePort::default()
     };
     let mut table = ServiceTable::default();
-    table.ports.insert(id(), port);
+    table.ports.insert(id(), port.into());
     table.left_alone.insert(name("db").into(), "type ExternalName".to_owned());
     table
 }

@@ -1,6 +1,6 @@
 //! What is kept of a Service: what the semantics read, and nothing else.
 //!
-//! A Service as the API has it costs more than a kilobyte, most of them for fields that no rule reads. What it
+//! A Service as the API has it costs more than a kilobyte, most of it for fields that no rule reads. What it
 //! says is judged where its meaning is made (`service.rs`, `frontends.rs`), which quote it: texts that are judged
 //! there are kept as they are.
 

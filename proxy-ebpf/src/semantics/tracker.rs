@@ -232,7 +232,8 @@ impl Tracker {
             gone.remove(&wanted.id);
             let (id, after) = resolved(wanted, &self.claims);
             let before = self.table.ports.get(&id);
-            if before != Some(&after) {
+            if before.map(Arc::as_ref) != Some(&after) {
+                let after = Arc::new(after);
                 let before = self.table.ports.insert(id.clone(), after.clone());
                 changed.push(PortChange { id, before, after: Some(after) });
             }
@@ -269,6 +270,15 @@ impl Tracker {
     }
 }
 
+/// Gives spare room back: the table keeps the port for long.
+fn shrink(port: &mut ServicePort) {
+    port.frontends.shrink_to_fit();
+    port.cluster.shrink_to_fit();
+    port.local.shrink_to_fit();
+    port.left_out.shrink_to_fit();
+    port.refused.shrink_to_fit();
+}
+
 /// A service port with the frontends that it gets; the others are refused.
 fn resolved(wanted: Wanted, claims: &Claims) -> (PortId, ServicePort) {
     let Wanted { id, claimant, mut port } = wanted;
@@ -278,5 +288,6 @@ fn resolved(wanted: Wanted, claims: &Claims) -> (PortId, ServicePort) {
         refused.push(format!("{frontend}: taken by {}", winner.service));
         false
     });
+    shrink(&mut port);
     (id, port)
 }

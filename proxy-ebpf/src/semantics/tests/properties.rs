@@ -131,10 +131,10 @@ fn replay(table: &mut ServiceTable, changes: TableChanges) -> Result<(), TestCas
     for change in changes.ports {
         prop_assert_eq!(table.ports.get(&change.id), change.before.as_ref());
         prop_assert_ne!(&change.before, &change.after);
-        for claim in claims(&change.id, change.before.as_ref()) {
+        for claim in claims(&change.id, change.before.as_deref()) {
             prop_assert_eq!(owners.remove(&claim), Some(change.id.clone()));
         }
-        for claim in claims(&change.id, change.after.as_ref()) {
+        for claim in claims(&change.id, change.after.as_deref()) {
             prop_assert_eq!(owners.insert(claim, change.id.clone()), None);
         }
         match change.after {
