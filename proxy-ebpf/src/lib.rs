@@ -19,8 +19,8 @@ pub use daemon::{ProxyStatus, run, table_of};
 pub use explain::{Explanation, Programmed, ProgrammedFrontend, explain, explain_desired, frontend_key};
 pub use metrics::{BackendCollector, ProxyMetrics};
 pub use semantics::{
-    NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Slice,
-    Tracker, Update,
+    NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Offer,
+    Slice, Tracker, Update,
 };
 pub use source::{Batch, ManifestSource, OpenError, Parsed, Problem, Source, parse};
 pub use table::{

@@ -125,7 +125,7 @@ impl ProxyMetrics {
             if full {
                 gauge.set(table.ports.values().map(|port| count(Some(port))).sum());
             } else {
-                let change = |c: &crate::PortChange| count(c.after.as_ref()) - count(c.before.as_ref());
+                let change = |c: &crate::PortChange| count(c.after.as_deref()) - count(c.before.as_deref());
                 gauge.inc_by(changes.ports.iter().map(change).sum());
             }
         }
@@ -216,7 +216,7 @@ fn labels(id: &PortId, label: &'static str, value: &str) -> [(&'static str, Stri
     [
         ("namespace", id.service.namespace.clone()),
         ("service", id.service.name.clone()),
-        ("port", id.port.clone()),
+        ("port", id.port.to_string()),
         ("protocol", id.protocol.to_string()),
         ("family", id.family.to_string()),
         (label, value.to_owned()),

@@ -14,6 +14,7 @@ use ipnetwork::IpNetwork;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,13 +45,14 @@ pub struct ServiceName {
     pub name: String,
 }
 
-/// A service port in one family: what a back end gives one number to.
+/// A service port in one family: what a back end gives one number to. Its texts are shared by all copies, of which the
+/// table, the tracker and the back end keep several for each port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortId {
     /// The service.
-    pub service: ServiceName,
+    pub service: Arc<ServiceName>,
     /// The name of the port; empty for an only port without a name.
-    pub port: String,
+    pub port: Arc<str>,
     /// Its protocol.
     pub protocol: Protocol,
     /// The family of its frontends and endpoints.
@@ -150,12 +152,12 @@ pub struct HealthCheck {
 /// What services mean on this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceTable {
-    /// All service ports.
-    pub ports: BTreeMap<PortId, ServicePort>,
+    /// All service ports; shared with the changes that lead to them.
+    pub ports: BTreeMap<PortId, Arc<ServicePort>>,
     /// By `healthCheckNodePort`.
     pub health_checks: BTreeMap<u16, HealthCheck>,
     /// Services without service ports, and why (headless, ExternalName, another proxy's).
-    pub left_alone: BTreeMap<ServiceName, String>,
+    pub left_alone: BTreeMap<Arc<ServiceName>, String>,
 }
 
 /// One changed service port.
@@ -164,9 +166,9 @@ pub struct PortChange {
     /// Which.
     pub id: PortId,
     /// What it was.
-    pub before: Option<ServicePort>,
+    pub before: Option<Arc<ServicePort>>,
     /// What it is.
-    pub after: Option<ServicePort>,
+    pub after: Option<Arc<ServicePort>>,
 }
 
 /// What changed from one table to the next.
@@ -213,6 +215,12 @@ impl fmt::Display for Protocol {
             Protocol::Udp => "UDP",
             Protocol::Sctp => "SCTP",
         })
+    }
+}
+
+impl PartialEq<ServiceName> for Arc<ServiceName> {
+    fn eq(&self, other: &ServiceName) -> bool {
+        **self == *other
     }
 }
 

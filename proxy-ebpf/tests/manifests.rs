@@ -1,7 +1,7 @@
 //! Manifest files as they change under watch.
 #![allow(clippy::unwrap_used, reason = "the file is a test")]
 
-use proxy_ebpf::{Batch, ManifestSource, Problem, Source};
+use proxy_ebpf::{Batch, ManifestSource, NodeOptions, Problem, Source, Tracker};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -154,8 +154,10 @@ async fn of_two_files_with_one_object_the_first_by_name_counts() {
     assert!(is_quiet(&mut source).await);
     fs::remove_file(folder.path().join("a.yaml")).unwrap();
     let batch = next(&mut source).await;
-    let Some(proxy_ebpf::Object::Service(service)) = &batch.updates[0].object else { panic!("{batch:?}") };
-    assert_eq!(service.spec.as_ref().unwrap().cluster_ips, Some(vec!["10.96.0.3".to_owned()]));
+    let mut tracker = Tracker::new(NodeOptions::default());
+    tracker.apply(batch.updates);
+    let frontend = &tracker.table().ports.values().next().unwrap().frontends[0];
+    assert_eq!(frontend.address.unwrap().to_string(), "10.96.0.3");
 }
 
 #[tokio::test]

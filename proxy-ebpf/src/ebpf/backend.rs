@@ -226,7 +226,7 @@ fn gone(changes: &[PortChange]) -> ByFrontend {
     for PortChange { id, before, after } in changes {
         if let Some(before) = before {
             let mut gone = endpoints(before);
-            after.iter().flat_map(endpoints).for_each(|endpoint| {
+            after.iter().flat_map(|after| endpoints(after)).for_each(|endpoint| {
                 gone.remove(&endpoint);
             });
             all.add(id, before, &gone);
@@ -286,8 +286,8 @@ impl Backend for EbpfBackend {
     }
 
     fn start(&mut self, table: &ServiceTable, node: &NodeView) -> Result<Applied, EbpfError> {
-        let supported: Vec<_> =
-            table.ports.iter().filter(|(id, port)| self.unsupported(id, port).is_none()).collect();
+        let all = table.ports.iter().map(|(id, port)| (id, port.as_ref()));
+        let supported: Vec<_> = all.filter(|(id, port)| self.unsupported(id, port).is_none()).collect();
         self.left_over = Some(self.writer.recover(supported.iter().copied())?);
         let applied = self.write_all(supported.into_iter().map(|(id, port)| (id, Some(port))));
         self.look_at_node(node)?;
@@ -305,7 +305,8 @@ impl Backend for EbpfBackend {
     }
 
     fn apply(&mut self, changes: &TableChanges) -> Result<Applied, EbpfError> {
-        let applied = self.write_all(changes.ports.iter().map(|change| (&change.id, change.after.as_ref())));
+        let applied =
+            self.write_all(changes.ports.iter().map(|change| (&change.id, change.after.as_deref())));
         let gone = gone(&changes.ports);
         if !gone.is_empty() {
             self.end_datagram_sockets(|dialled, endpoint| gone.has(dialled, endpoint));

@@ -161,8 +161,8 @@ pub fn network_of(key: &Key<Row<abi::SourceRange>>) -> Option<IpNetwork> {
 /// A name for what an earlier process left: no object can have it.
 pub fn left_over(number: u32) -> PortId {
     PortId {
-        service: ServiceName { namespace: String::new(), name: format!("left over {number}") },
-        port: String::new(),
+        service: ServiceName { namespace: String::new(), name: format!("left over {number}") }.into(),
+        port: "".into(),
         protocol: Protocol::Tcp,
         family: Family::V4,
     }

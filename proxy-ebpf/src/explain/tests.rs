@@ -13,7 +13,7 @@ fn name(name: &str) -> ServiceName {
 }
 
 fn id() -> PortId {
-    PortId { service: name("web"), port: "http".to_owned(), protocol: Protocol::Tcp, family: Family::V4 }
+    PortId { service: name("web").into(), port: "http".into(), protocol: Protocol::Tcp, family: Family::V4 }
 }
 
 fn table() -> ServiceTable {
@@ -39,8 +39,8 @@ fn table() -> ServiceTable {
         ..ServicePort::default()
     };
     let mut table = ServiceTable::default();
-    table.ports.insert(id(), port);
-    table.left_alone.insert(name("db"), "type ExternalName".to_owned());
+    table.ports.insert(id(), port.into());
+    table.left_alone.insert(name("db").into(), "type ExternalName".to_owned());
     table
 }
 

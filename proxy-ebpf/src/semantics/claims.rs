@@ -7,6 +7,7 @@ use crate::{Family, Frontend, PortId, Protocol, ServiceName};
 use k8s_openapi::jiff::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What only one service port can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,7 +27,7 @@ pub(crate) struct Claimant {
     /// When the service was created.
     pub(crate) created: Option<Timestamp>,
     /// The service.
-    pub(crate) service: ServiceName,
+    pub(crate) service: Arc<ServiceName>,
     /// The index of the port in the service.
     pub(crate) index: usize,
 }

@@ -6,14 +6,11 @@
 
 use super::endpoints::unusable;
 use super::node::NodeView;
+use super::offer::{Port, Spec, Type};
 use crate::{Family, Frontend, FrontendKind, Policy};
 use ipnetwork::IpNetwork;
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort as SpecPort, ServiceSpec};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// The annotation that `loadBalancerSourceRanges` once was.
-const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /// What all ports of a service have in common in one family.
 #[derive(Debug)]
@@ -40,24 +37,23 @@ pub(crate) fn service_address(kind: FrontendKind, text: &str) -> Result<IpAddr, 
 
 impl Reach {
     /// Where a service with this cluster IP is reached, in the family of the cluster IP.
-    pub(crate) fn new(service: &Service, spec: &ServiceSpec, cluster_ip: IpAddr, node: &NodeView) -> Reach {
-        let type_ = spec.type_.as_deref().unwrap_or("ClusterIP");
+    pub(crate) fn new(spec: &Spec, cluster_ip: IpAddr, node: &NodeView) -> Reach {
         let mut reach = Reach {
             family: Family::of(cluster_ip),
             addresses: vec![(FrontendKind::ClusterIp, cluster_ip)],
-            node_ports: matches!(type_, "NodePort" | "LoadBalancer"),
-            internal: policy(spec.internal_traffic_policy.as_deref()),
-            external: policy(spec.external_traffic_policy.as_deref()),
+            node_ports: matches!(spec.type_, Type::NodePort | Type::LoadBalancer),
+            internal: spec.internal,
+            external: spec.external,
             source_ranges: Vec::new(),
             refused: Vec::new(),
         };
-        if type_ == "LoadBalancer" {
-            reach.source_ranges = reach.ranges(service, spec);
+        if spec.type_ == Type::LoadBalancer {
+            reach.source_ranges = reach.ranges(spec);
         }
-        for ingress in ingress_of(service) {
-            reach.add_ingress(ingress, type_);
+        for text in &spec.ingress {
+            reach.add_ingress(text, &spec.type_);
         }
-        for text in spec.external_ips.iter().flatten() {
+        for text in &spec.external_ips {
             if node.external_ips_enabled {
                 reach.add(FrontendKind::ExternalIp, text);
             } else if text.parse().map_or(reach.family == Family::V4, |ip| Family::of(ip) == reach.family) {
@@ -70,7 +66,7 @@ impl Reach {
     }
 
     /// The frontends of a port, in order and each once, and its NodePort where that is not a port.
-    pub(crate) fn frontends(&self, port: &SpecPort, number: u16) -> (Vec<Frontend>, Vec<String>) {
+    pub(crate) fn frontends(&self, port: &Port, number: u16) -> (Vec<Frontend>, Vec<String>) {
         let mut seen = BTreeSet::new();
         let mut frontends: Vec<Frontend> = self
             .addresses
@@ -79,12 +75,11 @@ impl Reach {
             .map(|&(kind, address)| self.frontend(kind, Some(address), number))
             .collect();
         let mut refused = Vec::new();
-        match port.node_port {
-            Some(node_port) if self.node_ports && node_port != 0 => match port_number(node_port) {
+        if self.node_ports && port.node_port != 0 {
+            match port_number(port.node_port) {
                 Some(node_port) => frontends.push(self.frontend(FrontendKind::NodePort, None, node_port)),
-                None => refused.push(format!("NodePort {node_port}: not in 1 to 65535")),
-            },
-            _ => {}
+                None => refused.push(format!("NodePort {}: not in 1 to 65535", port.node_port)),
+            }
         }
         frontends.sort_unstable();
         (frontends, refused)
@@ -109,12 +104,8 @@ impl Reach {
         }
     }
 
-    fn add_ingress(&mut self, ingress: &LoadBalancerIngress, type_: &str) {
-        let Some(text) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) else { return };
-        if ingress.ip_mode.as_deref().unwrap_or("VIP") != "VIP" {
-            return;
-        }
-        if type_ == "LoadBalancer" {
+    fn add_ingress(&mut self, text: &str, type_: &Type) {
+        if *type_ == Type::LoadBalancer {
             self.add(FrontendKind::LoadBalancer, text);
         } else {
             self.refused.push(format!("LoadBalancer {text}: the service's type is {type_}"));
@@ -132,10 +123,9 @@ impl Reach {
 
     /// The source ranges of this family. Where there are ranges and none of this family, one that no packet comes
     /// from (the unspecified address alone): nobody may pass.
-    fn ranges(&mut self, service: &Service, spec: &ServiceSpec) -> Vec<IpNetwork> {
-        let texts = source_range_texts(service, spec);
+    fn ranges(&mut self, spec: &Spec) -> Vec<IpNetwork> {
         let mut ranges = Vec::new();
-        for text in &texts {
+        for text in &spec.source_ranges {
             match text.parse::<IpNetwork>() {
                 Ok(range) if text.contains('/') => ranges.push(range),
                 _ => self
@@ -144,7 +134,7 @@ impl Reach {
             }
         }
         ranges.retain(|range| Family::of(range.ip()) == self.family);
-        if ranges.is_empty() && !texts.is_empty() {
+        if ranges.is_empty() && !spec.source_ranges.is_empty() {
             ranges.push(nobody(self.family));
         }
         ranges.iter_mut().for_each(|range| *range = masked(*range));
@@ -154,27 +144,8 @@ impl Reach {
     }
 }
 
-fn policy(text: Option<&str>) -> Policy {
-    if text == Some("Local") { Policy::Local } else { Policy::Cluster }
-}
-
 pub(crate) fn port_number(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|&number| number != 0)
-}
-
-fn ingress_of(service: &Service) -> impl Iterator<Item = &LoadBalancerIngress> {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    balancer.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten())
-}
-
-fn source_range_texts(service: &Service, spec: &ServiceSpec) -> Vec<String> {
-    let given = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
-    let legacy = service.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES_ANNOTATION));
-    let texts: Vec<&str> = match legacy {
-        Some(legacy) if given.is_empty() => legacy.split(',').collect(),
-        _ => given.iter().map(String::as_str).collect(),
-    };
-    texts.into_iter().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
 
 /// The range of a family that denies everyone: no packet has the unspecified address as its source.

@@ -1,7 +1,7 @@
 //! Service semantics: what Services, EndpointSlices and this Node mean, as a [`ServiceTable`].
 //!
 //! ```text
-//! Service ─┐  service.rs: ports, affinity, left alone    frontends.rs: where a port is reached
+//! Offer ───┐  service.rs: ports, affinity, left alone    frontends.rs: where a port is reached
 //! Slices ──┼► endpoints.rs: candidates of a port         topology.rs: which of them get connections
 //! Node ────┘                                                       │ Meaning: a service by itself
 //!                                      claims.rs: whose a frontend is when two services want it
@@ -16,6 +16,7 @@ mod endpoints;
 mod frontends;
 mod node;
 mod object;
+mod offer;
 mod order;
 mod service;
 mod slice;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use node::{NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView};
 pub use object::{Object, ObjectKey, ObjectKind, Update};
+pub use offer::Offer;
 pub use slice::Slice;
 pub use tracker::Tracker;
 

@@ -2,10 +2,10 @@
 //!
 //! An object is shared, not copied, between the source that read it and the tracker that keeps it.
 
+use super::offer::Offer;
 use super::slice::Slice;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,22 +20,22 @@ pub enum ObjectKind {
     Node,
 }
 
-/// What an object is named by.
+/// What an object is named by. Its texts are shared with the object and with copies of the key, which are several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Its kind.
     pub kind: ObjectKind,
     /// Its namespace; empty for a Node.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// An object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     /// A Service.
-    Service(Arc<Service>),
+    Service(Arc<Offer>),
     /// An EndpointSlice.
     EndpointSlice(Arc<Slice>),
     /// A Node.
@@ -54,26 +54,25 @@ pub struct Update {
 impl Object {
     /// The object's key: its namespace is `default` where it should have one and has none.
     pub fn key(&self) -> ObjectKey {
-        let named = |of: &ObjectMeta| (of.namespace.clone(), of.name.clone().unwrap_or_default());
-        let (kind, (namespace, name)) = match self {
-            Object::Service(service) => (ObjectKind::Service, named(&service.metadata)),
-            Object::EndpointSlice(slice) => (
-                ObjectKind::EndpointSlice,
-                (slice.namespace.as_deref().map(Into::into), (*slice.name).into()),
-            ),
-            Object::Node(node) => (ObjectKind::Node, named(&node.metadata)),
+        let named = |kind, namespace: &Option<Arc<str>>, name: &Arc<str>| {
+            let namespace = namespace.clone().filter(|namespace| !namespace.is_empty());
+            ObjectKey { kind, namespace: namespace.unwrap_or_else(|| "default".into()), name: name.clone() }
         };
-        let namespace = match kind {
-            ObjectKind::Node => String::new(),
-            _ => namespace.filter(|namespace| !namespace.is_empty()).unwrap_or_else(|| "default".to_owned()),
-        };
-        ObjectKey { kind, namespace, name }
+        match self {
+            Object::Service(offer) => named(ObjectKind::Service, &offer.namespace, &offer.name),
+            Object::EndpointSlice(slice) => named(ObjectKind::EndpointSlice, &slice.namespace, &slice.name),
+            Object::Node(node) => ObjectKey {
+                kind: ObjectKind::Node,
+                namespace: "".into(),
+                name: node.metadata.name.as_deref().unwrap_or_default().into(),
+            },
+        }
     }
 }
 
 impl From<Service> for Object {
     fn from(service: Service) -> Object {
-        Object::Service(Arc::new(service))
+        Object::Service(Arc::new(service.into()))
     }
 }
 

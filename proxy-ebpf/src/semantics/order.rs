@@ -6,6 +6,7 @@
 use super::claims::Claim;
 use crate::{PortChange, PortId, ServicePort};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The changes in order.
 pub(crate) fn in_order(changes: Vec<PortChange>) -> Vec<PortChange> {
@@ -45,19 +46,19 @@ fn claims<'a>(id: &'a PortId, port: Option<&'a ServicePort>) -> impl Iterator<It
 }
 
 fn loses(change: &PortChange) -> impl Iterator<Item = Claim> + '_ {
-    let after: HashSet<Claim> = claims(&change.id, change.after.as_ref()).collect();
-    claims(&change.id, change.before.as_ref()).filter(move |claim| !after.contains(claim))
+    let after: HashSet<Claim> = claims(&change.id, change.after.as_deref()).collect();
+    claims(&change.id, change.before.as_deref()).filter(move |claim| !after.contains(claim))
 }
 
 fn gains(change: &PortChange) -> impl Iterator<Item = Claim> + '_ {
-    let before: HashSet<Claim> = claims(&change.id, change.before.as_ref()).collect();
-    claims(&change.id, change.after.as_ref()).filter(move |claim| !before.contains(claim))
+    let before: HashSet<Claim> = claims(&change.id, change.before.as_deref()).collect();
+    claims(&change.id, change.after.as_deref()).filter(move |claim| !before.contains(claim))
 }
 
 /// The port as it was, without what it gives away.
-fn without(change: &PortChange, passed_on: &HashSet<Claim>) -> Option<ServicePort> {
+fn without(change: &PortChange, passed_on: &HashSet<Claim>) -> Option<Arc<ServicePort>> {
     let lost: HashSet<Claim> = loses(change).filter(|claim| passed_on.contains(claim)).collect();
-    let mut port = change.before.clone()?;
+    let mut port = change.before.as_deref()?.clone();
     port.frontends.retain(|frontend| !lost.contains(&Claim::of(&change.id, frontend)));
-    Some(port)
+    Some(Arc::new(port))
 }

@@ -6,17 +6,13 @@ use super::claims::{Claim, Claimant};
 use super::endpoints::{Condition, candidates};
 use super::frontends::{Reach, port_number, service_address};
 use super::node::NodeView;
+use super::offer::{Offer, Port, Spec, Type};
 use super::slice::Slice;
 use super::topology::{Uses, categorize};
 use crate::{Family, FrontendKind, HealthCheck, Policy, PortId, Protocol, ServiceName, ServicePort};
-use k8s_openapi::api::core::v1::{Service, ServicePort as SpecPort, ServiceSpec};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-
-/// Services and slices with one of these labels are another proxy's, or no proxy's: kube-proxy does not list them
-/// (`cmd/kube-proxy/app/server.go`).
-pub(crate) const LEFT_ALONE_LABELS: [&str; 2] =
-    ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+use std::sync::Arc;
 
 /// Seconds that a client keeps its endpoint unless the service says otherwise (`DefaultClientIPServiceAffinitySeconds`).
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
@@ -52,11 +48,11 @@ impl Meaning {
 }
 
 /// What a service means on a node, with these slices of it.
-pub(crate) fn meaning(name: &ServiceName, service: &Service, slices: &[&Slice], node: &NodeView) -> Meaning {
+pub(crate) fn meaning(name: &Arc<ServiceName>, offer: &Offer, slices: &[&Slice], node: &NodeView) -> Meaning {
     let left_alone = |reason| Meaning { left_alone: Some(reason), ..Meaning::default() };
-    let spec = match proxied(service) {
+    let spec = match &offer.spec {
         Ok(spec) => spec,
-        Err(reason) => return left_alone(reason),
+        Err(reason) => return left_alone(reason.to_string()),
     };
     let mut refused = Vec::new();
     let cluster_ips = match cluster_ips(spec, &mut refused) {
@@ -72,25 +68,25 @@ pub(crate) fn meaning(name: &ServiceName, service: &Service, slices: &[&Slice], 
     let mut meaning = Meaning::default();
     let mut local_endpoints = 0;
     for cluster_ip in cluster_ips {
-        let reach = Reach::new(service, spec, cluster_ip, node);
+        let reach = Reach::new(spec, cluster_ip, node);
         let mut local_ready = BTreeSet::new();
         for &(index, port, protocol) in &ports {
             let id = PortId {
                 service: name.clone(),
-                port: port.name.clone().unwrap_or_default(),
+                port: port.name.clone(),
                 protocol,
                 family: Family::of(cluster_ip),
             };
             let mut built = service_port(&id, port, &reach, slices, node, &mut local_ready);
             built.affinity = affinity;
             built.refused.extend(refused.iter().cloned());
-            meaning.ports.push(Wanted { id, claimant: claimant(name, service, index), port: built });
+            meaning.ports.push(Wanted { id, claimant: claimant(name, offer, index), port: built });
         }
         local_endpoints = local_endpoints.max(local_ready.len());
     }
     meaning.health_check = health_check_port(spec).map(|port| {
-        let check = HealthCheck { service: name.clone(), local_endpoints };
-        (port, claimant(name, service, 0), check)
+        let check = HealthCheck { service: (**name).clone(), local_endpoints };
+        (port, claimant(name, offer, 0), check)
     });
     meaning
 }
@@ -98,15 +94,15 @@ pub(crate) fn meaning(name: &ServiceName, service: &Service, slices: &[&Slice], 
 /// A service port, and the local ready addresses added to those of the service's other ports.
 fn service_port(
     id: &PortId,
-    port: &SpecPort,
+    port: &Port,
     reach: &Reach,
     slices: &[&Slice],
     node: &NodeView,
     local_ready: &mut BTreeSet<IpAddr>,
 ) -> ServicePort {
-    let (frontends, mut refused) = match port_number(port.port) {
+    let (frontends, mut refused) = match port_number(port.number) {
         Some(number) => reach.frontends(port, number),
-        None => (Vec::new(), vec![format!("port {}: not in 1 to 65535", port.port)]),
+        None => (Vec::new(), vec![format!("port {}: not in 1 to 65535", port.number)]),
     };
     refused.extend(reach.refused.iter().cloned());
     let uses = |policy| frontends.iter().any(|f| f.inside == policy || f.outside == policy);
@@ -127,38 +123,17 @@ fn service_port(
     }
 }
 
-fn claimant(name: &ServiceName, service: &Service, index: usize) -> Claimant {
-    let created = service.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    Claimant { created, service: name.clone(), index }
-}
-
-/// The spec of a service that is ours to proxy, or why it is not.
-fn proxied(service: &Service) -> Result<&ServiceSpec, String> {
-    let labels = service.metadata.labels.as_ref();
-    for label in LEFT_ALONE_LABELS {
-        if let Some(value) = labels.and_then(|labels| labels.get(label)) {
-            return Err(format!("label {label}={value}"));
-        }
-    }
-    let spec = service.spec.as_ref().ok_or("it has no spec")?;
-    if spec.type_.as_deref() == Some("ExternalName") {
-        return Err("type ExternalName".to_owned());
-    }
-    Ok(spec)
+fn claimant(name: &Arc<ServiceName>, offer: &Offer, index: usize) -> Claimant {
+    Claimant { created: offer.created, service: name.clone(), index }
 }
 
 /// The cluster IP of each family, the preferred family first.
-fn cluster_ips(spec: &ServiceSpec, refused: &mut Vec<String>) -> Result<Vec<IpAddr>, String> {
-    let mut texts: Vec<&str> = spec.cluster_ips.iter().flatten().map(String::as_str).collect();
-    if texts.is_empty() {
-        texts.extend(spec.cluster_ip.as_deref());
-    }
-    texts.retain(|text| !text.is_empty());
-    if texts.contains(&"None") {
+fn cluster_ips(spec: &Spec, refused: &mut Vec<String>) -> Result<Vec<IpAddr>, String> {
+    if spec.cluster_ips.iter().any(|text| **text == *"None") {
         return Err("headless (clusterIP None)".to_owned());
     }
     let mut found: Vec<IpAddr> = Vec::new();
-    for text in texts {
+    for text in &spec.cluster_ips {
         match service_address(FrontendKind::ClusterIp, text) {
             Ok(ip) if found.iter().any(|other| Family::of(*other) == Family::of(ip)) => {
                 refused.push(format!("ClusterIP {text}: a second {} cluster IP", Family::of(ip)));
@@ -175,38 +150,29 @@ fn cluster_ips(spec: &ServiceSpec, refused: &mut Vec<String>) -> Result<Vec<IpAd
 }
 
 /// The ports with a protocol that there is, each name and protocol once, with their index.
-fn named_ports<'a>(spec: &'a ServiceSpec, refused: &mut Vec<String>) -> Vec<(usize, &'a SpecPort, Protocol)> {
+fn named_ports<'a>(spec: &'a Spec, refused: &mut Vec<String>) -> Vec<(usize, &'a Port, Protocol)> {
     let mut seen = BTreeSet::new();
     let mut ports = Vec::new();
-    for (index, port) in spec.ports.iter().flatten().enumerate() {
-        let name = port.name.as_deref().unwrap_or("");
-        let protocol = match port.protocol.as_deref().unwrap_or("TCP") {
-            "TCP" => Protocol::Tcp,
-            "UDP" => Protocol::Udp,
-            "SCTP" => Protocol::Sctp,
-            other => {
-                refused.push(format!(
-                    "port {} \"{name}\": protocol {other} is none of TCP, UDP, SCTP",
-                    port.port
-                ));
+    for (index, port) in spec.ports.iter().enumerate() {
+        let (name, number) = (&port.name, port.number);
+        let protocol = match &port.protocol {
+            Ok(protocol) => *protocol,
+            Err(other) => {
+                refused.push(format!("port {number} \"{name}\": protocol {other} is none of TCP, UDP, SCTP"));
                 continue;
             }
         };
         if seen.insert((name, protocol)) {
             ports.push((index, port, protocol));
         } else {
-            refused.push(format!("port {}: a second {protocol} port named \"{name}\"", port.port));
+            refused.push(format!("port {number}: a second {protocol} port named \"{name}\""));
         }
     }
     ports
 }
 
-fn affinity(spec: &ServiceSpec, refused: &mut Vec<String>) -> Option<u32> {
-    if spec.session_affinity.as_deref() != Some("ClientIP") {
-        return None;
-    }
-    let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
-    let Some(seconds) = config.and_then(|client_ip| client_ip.timeout_seconds) else {
+fn affinity(spec: &Spec, refused: &mut Vec<String>) -> Option<u32> {
+    let Some(seconds) = spec.affinity?.seconds else {
         return Some(DEFAULT_AFFINITY_SECONDS);
     };
     match u32::try_from(seconds) {
@@ -222,8 +188,8 @@ fn affinity(spec: &ServiceSpec, refused: &mut Vec<String>) -> Option<u32> {
 }
 
 /// The port for load balancers' health checks, where the service has them (`NeedsHealthCheck` in `pkg/api/v1/service`).
-fn health_check_port(spec: &ServiceSpec) -> Option<u16> {
-    let local = spec.external_traffic_policy.as_deref() == Some("Local");
-    let balanced = spec.type_.as_deref() == Some("LoadBalancer");
+fn health_check_port(spec: &Spec) -> Option<u16> {
+    let local = spec.external == Policy::Local;
+    let balanced = spec.type_ == Type::LoadBalancer;
     spec.health_check_node_port.filter(|_| local && balanced).and_then(port_number)
 }

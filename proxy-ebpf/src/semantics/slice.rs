@@ -8,6 +8,7 @@ use super::endpoints::Condition;
 use crate::Family;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointSlice};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The annotation that says when the change was made that a slice follows (kube-proxy's network programming latency).
 const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -17,8 +18,8 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 /// An EndpointSlice, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
-    pub(crate) namespace: Option<Box<str>>,
-    pub(crate) name: Box<str>,
+    pub(crate) namespace: Option<Arc<str>>,
+    pub(crate) name: Arc<str>,
     /// The service that it is of, if it is one that we serve.
     pub(crate) service: Option<Box<str>>,
     /// When the change was made that it follows, as it says (RFC 3339).
@@ -59,7 +60,7 @@ impl From<EndpointSlice> for Slice {
     fn from(slice: EndpointSlice) -> Slice {
         let EndpointSlice { address_type, endpoints, metadata, ports } = slice;
         let mut labels = metadata.labels.unwrap_or_default();
-        let foreign = super::service::LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label));
+        let foreign = super::offer::LEFT_ALONE_LABELS.iter().any(|label| labels.contains_key(*label));
         let service = labels.remove(SERVICE_NAME_LABEL).filter(|_| !foreign);
         let ports = ports.into_iter().flatten().map(|port| SlicePort {
             name: port.name.unwrap_or_default().into(),

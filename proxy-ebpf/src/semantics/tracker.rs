@@ -9,11 +9,12 @@
 use super::claims::{Claim, Claimant, Claims};
 use super::node::{NodeOptions, NodeView};
 use super::object::{Object, ObjectKey, ObjectKind, Update};
+use super::offer::Offer;
 use super::order::in_order;
 use super::service::{Meaning, Wanted, meaning};
 use super::slice::Slice;
 use crate::{HealthCheck, PortChange, PortId, ServiceName, ServicePort, ServiceTable, TableChanges};
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Node;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -22,9 +23,9 @@ use std::sync::Arc;
 pub struct Tracker {
     options: Option<NodeOptions>,
     node: NodeView,
-    entries: BTreeMap<ServiceName, Entry>,
+    entries: BTreeMap<Arc<ServiceName>, Entry>,
     /// The service of each slice.
-    owners: HashMap<ObjectKey, ServiceName>,
+    owners: HashMap<ObjectKey, Arc<ServiceName>>,
     claims: Claims,
     table: ServiceTable,
 }
@@ -32,17 +33,17 @@ pub struct Tracker {
 /// A service with its slices. There may be slices without their service.
 #[derive(Debug, Default)]
 struct Entry {
-    service: Option<Arc<Service>>,
+    service: Option<Arc<Offer>>,
     /// By name. One as a rule, so no tree: an empty place in a tree of 10,000 services is megabytes.
     slices: Vec<Arc<Slice>>,
     /// In order.
-    claims: Vec<(Claim, Claimant)>,
-    ports: Vec<PortId>,
+    claims: Box<[(Claim, Claimant)]>,
+    ports: Box<[PortId]>,
     health_check: Option<u16>,
 }
 
 impl Entry {
-    fn meaning(&self, name: &ServiceName, node: &NodeView) -> Meaning {
+    fn meaning(&self, name: &Arc<ServiceName>, node: &NodeView) -> Meaning {
         let Some(service) = &self.service else { return Meaning::default() };
         let slices: Vec<&Slice> = self.slices.iter().map(Arc::as_ref).collect();
         meaning(name, service, &slices, node)
@@ -109,23 +110,29 @@ impl Tracker {
     fn set_service(
         &mut self,
         key: &ObjectKey,
-        service: Option<Arc<Service>>,
-        touched: &mut BTreeSet<ServiceName>,
+        service: Option<Arc<Offer>>,
+        touched: &mut BTreeSet<Arc<ServiceName>>,
     ) {
-        let name = ServiceName { namespace: key.namespace.clone(), name: key.name.clone() };
+        let name = self.shared(&key.namespace, &key.name);
         self.entries.entry(name.clone()).or_default().service = service;
         touched.insert(name);
     }
 
-    fn set_slice(&mut self, key: &ObjectKey, slice: Option<Arc<Slice>>, touched: &mut BTreeSet<ServiceName>) {
+    fn set_slice(
+        &mut self,
+        key: &ObjectKey,
+        slice: Option<Arc<Slice>>,
+        touched: &mut BTreeSet<Arc<ServiceName>>,
+    ) {
         if let Some(owner) = self.owners.remove(key) {
             if let Some(entry) = self.entries.get_mut(&owner) {
-                entry.slices.retain(|slice| *slice.name != *key.name);
+                entry.slices.retain(|slice| slice.name != key.name);
             }
             touched.insert(owner);
         }
         let Some(slice) = slice else { return };
-        let Some(owner) = owner_of(key, &slice) else { return };
+        let Some(owner) = slice.service.as_deref() else { return };
+        let owner = self.shared(&key.namespace, owner);
         let slices = &mut self.entries.entry(owner.clone()).or_default().slices;
         slices.reserve_exact(1);
         slices.insert(slices.partition_point(|other| other.name < slice.name), slice);
@@ -133,14 +140,23 @@ impl Tracker {
         touched.insert(owner);
     }
 
+    /// A service's name, as its entry has it where there is one.
+    fn shared(&self, namespace: &str, name: &str) -> Arc<ServiceName> {
+        let name = ServiceName { namespace: namespace.to_owned(), name: name.to_owned() };
+        match self.entries.get_key_value(&name) {
+            Some((shared, _)) => shared.clone(),
+            None => Arc::new(name),
+        }
+    }
+
     /// Returns whether the node's addresses changed.
     fn set_node(
         &mut self,
         key: &ObjectKey,
         node: Option<&Node>,
-        touched: &mut BTreeSet<ServiceName>,
+        touched: &mut BTreeSet<Arc<ServiceName>>,
     ) -> bool {
-        let Some(options) = self.options.as_ref().filter(|options| options.name == key.name) else {
+        let Some(options) = self.options.as_ref().filter(|options| *options.name == *key.name) else {
             return false;
         };
         let view = NodeView::new(options, node);
@@ -153,7 +169,7 @@ impl Tracker {
     }
 
     /// Computes touched services anew, and those that win or lose a frontend by it.
-    fn recompute(&mut self, touched: BTreeSet<ServiceName>, changes: &mut TableChanges) {
+    fn recompute(&mut self, touched: BTreeSet<Arc<ServiceName>>, changes: &mut TableChanges) {
         let mut meanings = BTreeMap::new();
         let mut contested = BTreeSet::new();
         for name in touched {
@@ -190,7 +206,7 @@ impl Tracker {
     /// Writes one service into the table.
     fn write(
         &mut self,
-        name: &ServiceName,
+        name: &Arc<ServiceName>,
         mut meaning: Meaning,
         changed: &mut Vec<PortChange>,
         health_checks: &mut Vec<(u16, Option<HealthCheck>)>,
@@ -210,13 +226,14 @@ impl Tracker {
                 }
             }
         }
-        let mut gone: BTreeSet<PortId> = std::mem::take(&mut entry.ports).into_iter().collect();
+        let ids = meaning.ports.iter().map(|wanted| wanted.id.clone()).collect();
+        let mut gone: BTreeSet<PortId> = std::mem::replace(&mut entry.ports, ids).into_iter().collect();
         for wanted in meaning.ports {
             gone.remove(&wanted.id);
-            entry.ports.push(wanted.id.clone());
             let (id, after) = resolved(wanted, &self.claims);
             let before = self.table.ports.get(&id);
-            if before != Some(&after) {
+            if before.map(Arc::as_ref) != Some(&after) {
+                let after = Arc::new(after);
                 let before = self.table.ports.insert(id.clone(), after.clone());
                 changed.push(PortChange { id, before, after: Some(after) });
             }
@@ -253,10 +270,13 @@ impl Tracker {
     }
 }
 
-/// The service that a slice is of.
-fn owner_of(key: &ObjectKey, slice: &Slice) -> Option<ServiceName> {
-    let name = slice.service.as_deref()?;
-    Some(ServiceName { namespace: key.namespace.clone(), name: name.to_owned() })
+/// Gives spare room back: the table keeps the port for long.
+fn shrink(port: &mut ServicePort) {
+    port.frontends.shrink_to_fit();
+    port.cluster.shrink_to_fit();
+    port.local.shrink_to_fit();
+    port.left_out.shrink_to_fit();
+    port.refused.shrink_to_fit();
 }
 
 /// A service port with the frontends that it gets; the others are refused.
@@ -268,5 +288,6 @@ fn resolved(wanted: Wanted, claims: &Claims) -> (PortId, ServicePort) {
         refused.push(format!("{frontend}: taken by {}", winner.service));
         false
     });
+    shrink(&mut port);
     (id, port)
 }

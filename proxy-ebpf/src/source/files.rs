@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What tells that a file is another one than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub(super) struct Stamp {
 #[derive(Debug)]
 pub(super) struct Files {
     folder: PathBuf,
-    files: BTreeMap<String, File>,
+    files: BTreeMap<Arc<str>, File>,
     /// The files that have an object, in order: one, unless somebody made a mistake.
-    owners: HashMap<ObjectKey, Vec<String>>,
+    owners: HashMap<ObjectKey, Vec<Arc<str>>>,
     /// What counted before the changes that nobody was told of yet.
     before: BTreeMap<ObjectKey, Option<Object>>,
 }
@@ -52,7 +53,7 @@ impl Files {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.files.keys().cloned().collect()
+        self.files.keys().map(ToString::to_string).collect()
     }
 
     pub(super) fn stamp(&self, name: &str) -> Option<Stamp> {
@@ -72,7 +73,7 @@ impl Files {
         read: Result<Parsed, Problem>,
         problems: &mut Vec<Problem>,
     ) {
-        let file = self.files.entry(name.to_owned()).or_insert(File { stamp, objects: None });
+        let file = self.files.entry(name.into()).or_insert(File { stamp, objects: None });
         file.stamp = stamp;
         let parsed = match read {
             Ok(parsed) => parsed,
@@ -115,7 +116,8 @@ impl Files {
         objects: Option<HashMap<ObjectKey, Object>>,
         problems: &mut Vec<Problem>,
     ) {
-        let Some(file) = self.files.get(name) else { return };
+        let Some((name, file)) = self.files.get_key_value(name) else { return };
+        let name = name.clone();
         let old: BTreeSet<&ObjectKey> = file.objects.iter().flat_map(HashMap::keys).collect();
         let new: BTreeSet<&ObjectKey> = objects.iter().flat_map(HashMap::keys).collect();
         let changing: Vec<(ObjectKey, Option<Object>)> =
@@ -124,20 +126,20 @@ impl Files {
         let come: Vec<ObjectKey> = new.difference(&old).map(|key| (*key).clone()).collect();
         for key in gone {
             let Some(owners) = self.owners.get_mut(&key) else { continue };
-            owners.retain(|owner| owner != name);
+            owners.retain(|owner| *owner != name);
             if owners.is_empty() {
                 self.owners.remove(&key);
             }
         }
         for key in come {
             let owners = self.owners.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
-            owners.insert(owners.partition_point(|owner| &**owner < name), name.to_owned());
+            owners.insert(owners.partition_point(|owner| *owner < name), name.clone());
             let (Some(first), Some(last)) = (owners.first(), owners.last()) else { continue };
             if first != last {
-                problems.push(twice(&self.folder, if first == name { last } else { name }, &key, first));
+                problems.push(twice(&self.folder, if *first == name { last } else { &name }, &key, first));
             }
         }
-        if let Some(file) = self.files.get_mut(name) {
+        if let Some(file) = self.files.get_mut(&name) {
             file.objects = objects;
         }
         for (key, object) in changing {

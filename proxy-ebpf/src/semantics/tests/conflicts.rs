@@ -55,7 +55,7 @@ fn one_node_port_by_two_protocols_is_no_conflict() {
 fn two_ports_of_one_service_with_one_number_conflict() {
     let ports = json!([{"name": "b", "port": 80}, {"name": "a", "port": 80}]);
     let table = table(service("web", json!({"ports": ports})), &[]);
-    let loser = table.ports.iter().find(|(id, _)| id.port == "a").unwrap().1;
+    let loser = table.ports.iter().find(|(id, _)| &*id.port == "a").unwrap().1;
     assert_eq!(loser.refused, ["ClusterIP 10.96.0.1:80: taken by default/web"]);
 }
 

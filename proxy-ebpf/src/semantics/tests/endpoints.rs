@@ -30,7 +30,7 @@ fn ports_are_matched_by_name_in_each_slice_by_itself() {
     );
     let table = table(named, &[first, second]);
     assert_eq!(texts(&web(&table).cluster), ["10.244.0.1:8080", "10.244.0.2:8081"]);
-    let admin = table.ports.iter().find(|(id, _)| id.port == "admin").unwrap().1;
+    let admin = table.ports.iter().find(|(id, _)| &*id.port == "admin").unwrap().1;
     assert_eq!(texts(&admin.cluster), ["10.244.0.1:9090"]);
     assert_eq!(left_out(admin), ["10.244.0.2: port name \"admin\" is not in the slice"]);
 }

@@ -51,8 +51,8 @@ pub(crate) fn table(service: Service, slices: &[EndpointSlice]) -> ServiceTable 
 
 /// The only unnamed TCP port of a service in a family.
 pub(crate) fn id(service: &str, family: Family) -> PortId {
-    let service = ServiceName { namespace: "default".to_owned(), name: service.to_owned() };
-    PortId { service, port: String::new(), protocol: Protocol::Tcp, family }
+    let service = ServiceName { namespace: "default".to_owned(), name: service.to_owned() }.into();
+    PortId { service, port: "".into(), protocol: Protocol::Tcp, family }
 }
 
 /// The only unnamed TCP port of `default/web` in IPv4.

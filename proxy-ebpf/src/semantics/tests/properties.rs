@@ -92,20 +92,23 @@ fn slice() -> impl Strategy<Value = EndpointSlice> {
 /// An object as the API has it.
 #[derive(Clone, Debug)]
 enum Given {
-    Service(Service),
-    Slice(EndpointSlice),
+    Service(Box<Service>),
+    Slice(Box<EndpointSlice>),
 }
 
 /// An object, and whether it is deleted.
 fn given() -> impl Strategy<Value = (Given, bool)> {
-    let object = prop_oneof![service().prop_map(Given::Service), slice().prop_map(Given::Slice)];
+    let object = prop_oneof![
+        service().prop_map(|service| Given::Service(Box::new(service))),
+        slice().prop_map(|slice| Given::Slice(Box::new(slice)))
+    ];
     (object, prop::bool::weighted(0.2))
 }
 
 fn update((object, delete): &(Given, bool)) -> Update {
     let object = match object.clone() {
-        Given::Service(service) => Object::from(service),
-        Given::Slice(slice) => Object::from(slice),
+        Given::Service(service) => Object::from(*service),
+        Given::Slice(slice) => Object::from(*slice),
     };
     Update { key: object.key(), object: Some(object).filter(|_| !delete) }
 }
@@ -128,10 +131,10 @@ fn replay(table: &mut ServiceTable, changes: TableChanges) -> Result<(), TestCas
     for change in changes.ports {
         prop_assert_eq!(table.ports.get(&change.id), change.before.as_ref());
         prop_assert_ne!(&change.before, &change.after);
-        for claim in claims(&change.id, change.before.as_ref()) {
+        for claim in claims(&change.id, change.before.as_deref()) {
             prop_assert_eq!(owners.remove(&claim), Some(change.id.clone()));
         }
-        for claim in claims(&change.id, change.after.as_ref()) {
+        for claim in claims(&change.id, change.after.as_deref()) {
             prop_assert_eq!(owners.insert(claim, change.id.clone()), None);
         }
         match change.after {
@@ -195,10 +198,10 @@ proptest! {
             let updates: Vec<Update> = batch.iter().map(update).collect();
             for ((object, delete), Update { key, .. }) in batch.into_iter().zip(&updates) {
                 match object {
-                    Given::Service(_) if delete => drop(services.remove(&key.name)),
-                    Given::Slice(_) if delete => drop(slices.remove(&key.name)),
-                    Given::Service(service) => drop(services.insert(key.name.clone(), service)),
-                    Given::Slice(slice) => drop(slices.insert(key.name.clone(), slice)),
+                    Given::Service(_) if delete => drop(services.remove(&*key.name)),
+                    Given::Slice(_) if delete => drop(slices.remove(&*key.name)),
+                    Given::Service(service) => drop(services.insert(key.name.to_string(), *service)),
+                    Given::Slice(slice) => drop(slices.insert(key.name.to_string(), *slice)),
                 }
             }
             replay(&mut replayed, tracker.apply(updates))?;

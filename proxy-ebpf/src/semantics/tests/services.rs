@@ -82,7 +82,7 @@ fn ports_that_cannot_be_are_refused_and_the_others_stay() {
     let refused =
         ["port 81: a second TCP port named \"\"", "port 1 \"odd\": protocol ICMP is none of TCP, UDP, SCTP"];
     assert_eq!(web(&table).refused, refused);
-    let big = table.ports.iter().find(|(id, _)| id.port == "big").unwrap().1;
+    let big = table.ports.iter().find(|(id, _)| &*id.port == "big").unwrap().1;
     assert!(big.frontends.is_empty());
     assert_eq!(big.refused[0], "port 70000: not in 1 to 65535");
 }

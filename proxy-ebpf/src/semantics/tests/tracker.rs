@@ -16,7 +16,7 @@ fn set(object: impl Into<Object>) -> Update {
 
 fn delete(kind: ObjectKind, name: &str) -> Update {
     let namespace = if kind == ObjectKind::Node { "" } else { "default" };
-    Update { key: ObjectKey { kind, namespace: namespace.to_owned(), name: name.to_owned() }, object: None }
+    Update { key: ObjectKey { kind, namespace: namespace.into(), name: name.into() }, object: None }
 }
 
 fn node_object(zone: &str, address: &str) -> Node {

@@ -52,7 +52,7 @@ fn json_is_read_one_document_after_another() {
                   {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"}}"#;
     assert_eq!(names(text), ["Service x/web", "Node n"]);
     let key = parse("m.json", text).unwrap().objects[1].key();
-    assert_eq!((key.kind, key.namespace.as_str()), (ObjectKind::Node, ""));
+    assert_eq!((key.kind, &*key.namespace), (ObjectKind::Node, ""));
     assert_eq!(names("{kind: Service, apiVersion: v1, metadata: {name: web}}"), ["Service default/web"]);
 }
 
