@@ -148,7 +148,7 @@ fn documents(text: &str) -> Vec<(u64, &str)> {
     let mut found = Vec::new();
     let (mut start, mut start_line, mut at) = (0, 0, 0);
     let mut says = false;
-    for (number, line) in text.split_inclusive('\n').enumerate() {
+    for (number, line) in lines(text).enumerate() {
         let ends_before = is_marker(line, "---");
         let ends_after = is_marker(line, "...");
         if ends_before {
@@ -166,6 +166,21 @@ fn documents(text: &str) -> Vec<(u64, &str)> {
     }
     push(&mut found, says, start_line, &text[start..]);
     found
+}
+
+/// Lines with their breaks, which are LF, CR LF and CR alone (YAML 1.2.2, rule 28 b-break), as the decoder counts.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = match rest.find(['\n', '\r']) {
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + 1,
+            None => rest.len(),
+        };
+        let (line, after) = rest.split_at(end);
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn push<'a>(found: &mut Vec<(u64, &'a str)>, says: bool, line: u64, document: &'a str) {

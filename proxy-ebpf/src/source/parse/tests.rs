@@ -59,9 +59,12 @@ fn json_is_read_one_document_after_another() {
 #[test]
 fn a_broken_document_is_named_by_line_number_and_field() {
     let text = format!("{SERVICE}---\n{}", SERVICE.replace("port: 80", "port: http"));
-    let (line, document, reason) = broken(&text);
-    assert_eq!((line, document), (15, 2));
-    assert!(reason.starts_with("spec.ports[0].port: "), "{reason}");
+    for line_break in ["\n", "\r\n", "\r"] {
+        let (line, document, reason) = broken(&text.replace('\n', line_break));
+        assert_eq!((line, document), (15, 2), "{line_break:?}");
+        assert!(reason.starts_with("spec.ports[0].port: "), "{reason}");
+    }
+    assert_eq!(broken("\r\r\0").0, 3);
     let (line, document, reason) = broken("apiVersion: v1\nkind: Service\n  bad: [\n");
     assert!(line >= 2 && document == 1 && !reason.is_empty(), "{line} {reason}");
 }
@@ -157,7 +160,8 @@ fn pieces() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn arbitrary_text_is_read_or_named_broken(text in prop_oneof![".*", "(?s).{0,200}", pieces()]) {
-        let lines = text.lines().count() as u64 + 1;
+        let breaks = text.matches(['\n', '\r']).count() - text.matches("\r\n").count();
+        let lines = breaks as u64 + 1;
         match parse("m.yaml", &text) {
             Ok(parsed) => prop_assert!(parsed.objects.iter().all(|object| !object.key().name.is_empty())),
             Err(Problem::Document { line, document, reason, .. }) => {
