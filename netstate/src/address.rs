@@ -24,6 +24,13 @@ pub struct Address {
 impl Address {
     /// `net` on `dev`, global, without duplicate address detection or a broadcast address.
     pub fn of(dev: impl Into<DevName>, net: IpNetwork) -> Self {
-        Self { dev: dev.into(), net, nodad: true, broadcast: false, no_prefix_route: false, link_scope: false }
+        Self {
+            dev: dev.into(),
+            net,
+            nodad: true,
+            broadcast: false,
+            no_prefix_route: false,
+            link_scope: false,
+        }
     }
 }
