@@ -26,7 +26,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// The pair of a call's attachment, with its host's end in a bridge or in none.
+    /// The pair of a call's attachment, with its host's end in a bridge, and up; or in none, and down, as it has to be
+    /// told how before.
     pub fn new(
         call: &Call,
         netns: &NetNs,
@@ -46,7 +47,7 @@ impl Pair {
         let host = NewLink {
             mac: Some(host_mac),
             mtu,
-            up: true,
+            up: bridge.is_some(),
             master: bridge.map(DevName::from),
             ..NewLink::of(owner.host_name(), NewLinkKind::Veth(peer))
         };

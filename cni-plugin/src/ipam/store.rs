@@ -90,6 +90,8 @@ impl Store {
             }
         }
         let mut store = Store { dir, names: Names::default(), _lock: lock };
+        // Its writer held this lock, so it is dead.
+        store.remove_file(&store.dir.join(TEMPORARY))?;
         store.names = Names::read(&store)?;
         store.free_earlier_boot()?;
         store.index_the_rest()?;

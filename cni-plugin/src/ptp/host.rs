@@ -5,10 +5,20 @@ use crate::attach::kernel_error;
 use crate::crash;
 use crate::types::{CniError, ErrorCode};
 use ipnetwork::IpNetwork;
-use netstate::{Address, DevName, Op, Route, RouteScope};
+use netstate::{Address, DevName, LinkChange, Op, Route, RouteScope, sysctl};
 use std::net::IpAddr;
 
-/// Sets addresses and routes.
+/// Brings it up: before the container's end, as the other order leaves an IPv6 pair without carrier for over a second.
+pub(super) fn bring_up(attempt: &mut Attempt) -> Result<(), CniError> {
+    let Some(host) = attempt.made.as_ref().map(|pair| pair.host().clone()) else { return Ok(()) };
+    // Its link-local address would be tested for a second, and without it the host asks for no neighbour. No IPv6: no
+    // such key.
+    let _ = sysctl::write(&format!("net/ipv6/conf/{host}/accept_dad"), "0");
+    let up = Op::ChangeLink(LinkChange { up: Some(true), ..LinkChange::of(host.clone()) });
+    attempt.kernel.apply_all(&[up]).map_err(kernel_error(format!("veth {host}")))
+}
+
+/// Gives it addresses and routes.
 pub(super) fn configure(attempt: &mut Attempt) -> Result<(), CniError> {
     let Some(host) = attempt.made.as_ref().map(|pair| pair.host().clone()) else { return Ok(()) };
     let mut ops = Vec::new();

@@ -55,6 +55,7 @@ fn attach(attempt: &mut Attempt) -> Result<CniResult, CniError> {
     forwarding::enable(attempt.addressing.ips.iter().map(|ip| ip.address.ip()))?;
     attempt.make_pair(None)?;
     attempt.finish_pair(None)?;
+    host::bring_up(attempt)?;
     let ifname = &attempt.call.invocation.ifname;
     pod::configure(&attempt.netns, ifname, attempt.config, &attempt.addressing, Reach::ByGateway)?;
     host::configure(attempt)?;

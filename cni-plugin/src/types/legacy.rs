@@ -56,7 +56,8 @@ pub(super) fn write(result: &CniResult, version: SpecVersion) -> Result<Value, R
             return Err(ResultError::Inexpressible { version, what });
         }
         let routes = result.routes.iter().filter(|r| r.dst.is_ipv4() == is_v4);
-        let routes = Some(routes.map(|r| Route::new(r.dst, r.gw)).collect());
+        let routes: Vec<Route> = routes.map(|r| Route::new(r.dst, r.gw)).collect();
+        let routes = (!routes.is_empty()).then_some(routes);
         Ok(Some(Family { ip: ip.address, gateway: ip.gateway, routes }))
     };
     let legacy = Legacy { ip4: family(true)?, ip6: family(false)?, dns: result.dns.clone() };

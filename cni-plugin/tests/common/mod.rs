@@ -9,6 +9,9 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+pub mod rows;
+pub mod snapshot;
+
 use netstate::{Address, Entered, Kernel, Link, NetNs, Route};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -36,12 +39,31 @@ impl Whose {
         }
     }
 
+    /// The plugin of a name, theirs or ours.
+    pub fn plugin(self, name: &str) -> PathBuf {
+        match self {
+            Whose::Ours => installed().join(name),
+            Whose::Reference => reference(name),
+        }
+    }
+
     pub fn plugin_type(self) -> &'static str {
         match self {
             Whose::Ours => "weft-cni",
             Whose::Reference => "bridge",
         }
     }
+}
+
+/// A folder with our binary under each of its names, as an operator installs it.
+pub fn installed() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cni-bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in cni_plugin::plugin::PERSONALITIES {
+        // Another test may have been quicker.
+        let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weft-cni"), folder.join(name));
+    }
+    folder
 }
 
 /// A reference plugin; fails with the command that installs it.
@@ -181,6 +203,12 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     pub fn new(whose: Whose, command: &'a str, id: &'a str, netns: &'a str) -> Self {
         Call { binary: whose.binary(), command, id, netns, environment: Vec::new() }
+    }
+
+    /// The plugin of a name.
+    pub fn of(mut self, whose: Whose, name: &str) -> Self {
+        self.binary = whose.plugin(name);
+        self
     }
 
     pub fn with(mut self, key: &'a str, value: impl ToString) -> Self {
