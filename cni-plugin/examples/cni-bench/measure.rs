@@ -5,8 +5,9 @@ use netstate::{
 };
 use std::error::Error;
 use std::io::{Read, Write};
+use std::ops::AddAssign;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,38 +18,15 @@ pub struct Cost {
     pub wall: Duration,
     /// User and system time of the process and its children.
     pub cpu: Duration,
+    /// The most that one of the processes had resident, bytes.
+    pub memory: u64,
 }
 
-/// A plugin with its configuration.
-pub struct Plugin {
-    path: PathBuf,
-    config: String,
-}
-
-impl Plugin {
-    /// A plugin on a bridge of its own with a store of its own.
-    pub fn new(
-        path: &Path,
-        kind: &str,
-        bridge: &str,
-        subnet: &str,
-        work: &Path,
-    ) -> Result<Self, Box<dyn Error>> {
-        let config = serde_json::json!({
-            "cniVersion": "1.0.0", "name": format!("bench-{bridge}"), "type": kind, "bridge": bridge,
-            "isDefaultGateway": true, "hairpinMode": true,
-            "ipam": {"type": "host-local", "subnet": subnet, "dataDir": work},
-        });
-        Ok(Plugin { path: path.canonicalize()?, config: config.to_string() })
-    }
-
-    /// Runs the plugin once, in this thread's network namespace.
-    pub fn call(&self, command: &str, id: &str, netns: &str) -> Result<Cost, Box<dyn Error>> {
-        let start = Instant::now();
-        let mut process = Command::new(&self.path);
-        process.env("CNI_COMMAND", command).env("CNI_CONTAINERID", id).env("CNI_NETNS", netns);
-        process.env("CNI_IFNAME", "eth0").env("CNI_PATH", "/usr/lib/cni");
-        run(start, process, &self.config)
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self.memory = self.memory.max(other.memory);
     }
 }
 
@@ -57,10 +35,11 @@ pub fn bare(command: &str, netns: &str) -> Result<Cost, Box<dyn Error>> {
     let start = Instant::now();
     let mut process = Command::new(std::env::current_exe()?);
     process.args(["bare", command, netns]);
-    run(start, process, "")
+    Ok(run(start, process, "")?.0)
 }
 
-fn run(start: Instant, mut process: Command, input: &str) -> Result<Cost, Box<dyn Error>> {
+/// Runs a process to its end; what it cost and what it said.
+pub fn run(start: Instant, mut process: Command, input: &str) -> Result<(Cost, String), Box<dyn Error>> {
     let mut child = process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes())?;
@@ -69,15 +48,15 @@ fn run(start: Instant, mut process: Command, input: &str) -> Result<Cost, Box<dy
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut output)?;
     }
-    let (status, cpu) = wait(child.id())?;
+    let (status, cpu, memory) = wait(child.id())?;
     match status {
-        0 => Ok(Cost { wall: start.elapsed(), cpu }),
+        0 => Ok((Cost { wall: start.elapsed(), cpu, memory }, output)),
         _ => Err(format!("{process:?} failed: {output}").into()),
     }
 }
 
-/// Waits for a child; its exit status and CPU time.
-fn wait(pid: u32) -> Result<(i32, Duration), Box<dyn Error>> {
+/// Waits for a child; its exit status, CPU time and greatest memory.
+fn wait(pid: u32) -> Result<(i32, Duration, u64), Box<dyn Error>> {
     let mut status = 0;
     // SAFETY: rusage is plain numbers, for which zero bytes are a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -87,7 +66,8 @@ fn wait(pid: u32) -> Result<(i32, Duration), Box<dyn Error>> {
         return Err(std::io::Error::last_os_error().into());
     }
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    Ok((status, time(usage.ru_utime) + time(usage.ru_stime)))
+    // getrusage(2): kilobytes.
+    Ok((status, time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024))
 }
 
 /// Network namespaces of containers; they die with the value.
@@ -118,8 +98,9 @@ pub fn in_parallel(
         threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err("a call panicked".into()))).collect()
     });
     let wall = start.elapsed();
-    let cpu = costs.into_iter().collect::<Result<Vec<_>, _>>()?.iter().map(|c| c.cpu).sum();
-    Ok(Cost { wall, cpu })
+    let mut total = Cost::default();
+    costs.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().for_each(|cost| total += cost);
+    Ok(Cost { wall, ..total })
 }
 
 const BARE: &str = "bare0";

@@ -9,15 +9,15 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Row {
     name: String,
-    /// Of the reference plugins and of ours.
-    pub costs: [Vec<Cost>; 2],
+    /// Of the reference plugins, of ours under their names, of our chain in one process.
+    pub costs: [Vec<Cost>; 3],
     /// Of bare netlink calls, where there are such.
     pub kernel: Vec<Cost>,
 }
 
 impl Row {
     /// An empty row.
-    pub fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         Row { name: name.to_string(), ..Row::default() }
     }
 }
@@ -27,11 +27,6 @@ impl Row {
 pub struct Report(Vec<Row>);
 
 impl Report {
-    /// Adds a row.
-    pub fn push(&mut self, row: Row) {
-        self.0.push(row);
-    }
-
     /// The row of a name, new if there is none.
     pub fn row(&mut self, name: &str) -> &mut Row {
         let at = self.0.iter().position(|row| row.name == name).unwrap_or_else(|| {
@@ -44,66 +39,86 @@ impl Report {
     /// For people.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "{:<22} {:>20} {:>20} {:>20} {:>7} {:>7}\n",
-            "medians, wall / CPU ms", "reference", "weft-cni", "kernel alone", "× wall", "× CPU"
+            "{:<34} {:>17} {:>17} {:>17} {:>17} {:>13} {:>13} {:>16}\n",
+            "medians, wall / CPU ms",
+            "reference",
+            "weft by names",
+            "weft in one",
+            "kernel alone",
+            "names ÷ ref",
+            "one ÷ ref",
+            "memory, MB"
         );
         for row in &self.0 {
-            let [reference, ours] = [median(&row.costs[0]), median(&row.costs[1])];
-            let kernel = match row.kernel.is_empty() {
-                true => String::from("-"),
-                false => pair(median(&row.kernel)),
-            };
+            let [reference, names, one] = [0, 1, 2].map(|side| median(&row.costs[side]));
+            let kernel = median(&row.kernel);
+            let memory = [reference, names, one]
+                .map(|cost| cost.map_or("-".into(), |c| format!("{:.1}", c.memory as f64 / 1e6)));
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{:<22} {:>20} {:>20} {:>20} {:>7.3} {:>7.3}",
+                "{:<34} {:>17} {:>17} {:>17} {:>17} {:>13} {:>13} {:>16}",
                 row.name,
                 pair(reference),
-                pair(ours),
-                kernel,
-                ratio(ours.wall, reference.wall),
-                ratio(ours.cpu, reference.cpu)
+                pair(names),
+                pair(one),
+                pair(kernel),
+                ratios(names, reference),
+                ratios(one, reference),
+                memory.join("/"),
             );
         }
         text
     }
 
-    /// For programs; times in milliseconds.
+    /// For programs; times in milliseconds, memory in bytes.
     pub fn json(&self) -> Value {
-        let cost = |costs: &[Cost]| {
+        let cost = |costs: &Vec<Cost>| {
             let walls = || costs.iter().map(|c| c.wall);
             let (low, high) = (walls().min().unwrap_or_default(), walls().max().unwrap_or_default());
-            let middle = median(costs);
-            json!({"wall": ms(middle.wall), "cpu": ms(middle.cpu), "wall_min": ms(low), "wall_max": ms(high),
-                "samples": costs.len()})
+            median(costs).map(|middle| {
+                json!({"wall": ms(middle.wall), "cpu": ms(middle.cpu), "memory": middle.memory,
+                    "wall_min": ms(low), "wall_max": ms(high), "samples": costs.len()})
+            })
         };
         let row = |row: &Row| {
-            let [reference, ours] = [median(&row.costs[0]), median(&row.costs[1])];
-            json!({"name": row.name, "reference": cost(&row.costs[0]), "weft": cost(&row.costs[1]),
-                "kernel": (!row.kernel.is_empty()).then(|| cost(&row.kernel)),
-                "wall_ratio": ratio(ours.wall, reference.wall), "cpu_ratio": ratio(ours.cpu, reference.cpu)})
+            let [reference, names, one] = [0, 1, 2].map(|side| cost(&row.costs[side]));
+            json!({"name": row.name, "reference": reference, "weft": names, "weft_one_process": one,
+                "kernel": cost(&row.kernel)})
         };
         json!({"unit": "ms", "rows": self.0.iter().map(row).collect::<Vec<_>>()})
     }
 }
 
-fn median(costs: &[Cost]) -> Cost {
-    let middle = |pick: fn(&Cost) -> Duration| {
-        let mut values: Vec<Duration> = costs.iter().map(pick).collect();
-        values.sort();
-        values.get(values.len() / 2).copied().unwrap_or_default()
+fn median(costs: &[Cost]) -> Option<Cost> {
+    let middle = |pick: fn(&Cost) -> u128| {
+        let mut values: Vec<u128> = costs.iter().map(pick).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
     };
-    Cost { wall: middle(|c| c.wall), cpu: middle(|c| c.cpu) }
+    let time = |nanoseconds: u128| Duration::from_nanos(nanoseconds as u64);
+    Some(Cost {
+        wall: time(middle(|c| c.wall.as_nanos())?),
+        cpu: time(middle(|c| c.cpu.as_nanos())?),
+        memory: middle(|c| c.memory.into())? as u64,
+    })
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn pair(cost: Cost) -> String {
-    format!("{:.2} / {:.2}", ms(cost.wall), ms(cost.cpu))
+fn pair(cost: Option<Cost>) -> String {
+    cost.map_or("-".into(), |cost| format!("{:.2} / {:.2}", ms(cost.wall), ms(cost.cpu)))
 }
 
-fn ratio(ours: Duration, reference: Duration) -> f64 {
-    ours.as_secs_f64() / reference.as_secs_f64().max(1e-9)
+/// Of wall time and of CPU.
+fn ratios(ours: Option<Cost>, reference: Option<Cost>) -> String {
+    let ratio = |ours: Duration, reference: Duration| ours.as_secs_f64() / reference.as_secs_f64().max(1e-9);
+    match (ours, reference) {
+        (Some(ours), Some(reference)) => {
+            format!("{:.3} {:.3}", ratio(ours.wall, reference.wall), ratio(ours.cpu, reference.cpu))
+        }
+        _ => "-".into(),
+    }
 }
