@@ -84,7 +84,7 @@ pub fn need_root() {
 pub struct Node {
     pub dir: tempfile::TempDir,
     pub host: NetNs,
-    _entered: Entered,
+    _entered: Option<Entered>,
 }
 
 /// A container's network namespace.
@@ -97,7 +97,15 @@ impl Node {
         need_root();
         let host = NetNs::anonymous().unwrap();
         let entered = host.enter().unwrap();
-        Node { dir: tempfile::tempdir().unwrap(), host, _entered: entered }
+        Node { dir: tempfile::tempdir().unwrap(), host, _entered: Some(entered) }
+    }
+
+    /// Everything that the kernel had of it goes; what is on its disk stays.
+    pub fn restart(&mut self) {
+        let host = NetNs::anonymous().unwrap();
+        self._entered = None;
+        self._entered = Some(host.enter().unwrap());
+        self.host = host;
     }
 
     pub fn data_dir(&self) -> PathBuf {

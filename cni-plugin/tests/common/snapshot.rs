@@ -56,12 +56,9 @@ fn links(text: &str) -> Vec<String> {
             })
             .collect();
         let name = words.get(1).map(|name| name.split(['@', ':']).next().unwrap_or_default());
-        format!(
-            "{name:?} mtu {:?} qlen {:?} mac {:?} {flags:?}",
-            after("mtu"),
-            after("qlen"),
-            after("link/ether")
-        )
+        // A bridge is made with one by chance.
+        let mac = after("link/ether").filter(|_| name != Some("cni0"));
+        format!("{name:?} mtu {:?} qlen {:?} mac {mac:?} {flags:?}", after("mtu"), after("qlen"))
     };
     sorted(&text.lines().map(of).collect::<Vec<_>>().join("\n"))
 }
