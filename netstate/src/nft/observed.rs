@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{DefaultNla, Nla as _};
 use netlink_packet_netfilter::{
     NetfilterMessage, NetfilterMessageInner,
     nftables::{
@@ -26,7 +27,7 @@ pub struct ObservedRule {
     pub chain: String,
     /// What it can be deleted by.
     pub handle: u64,
-    /// Its comment as nft's, empty without.
+    /// Its comment, nft's or that of iptables' match of this name; empty without.
     pub comment: String,
     /// The chain that it jumps to, if it does.
     pub jump: String,
@@ -129,6 +130,9 @@ fn read_expressions(list: &[ListAttribute<ExpressionAttribute>], rule: &mut Obse
         for attribute in attributes {
             let ExpressionAttribute::Data(expression) = attribute else { continue };
             match expression {
+                Expressions::Other { expression_type, attributes } if expression_type == "match" => {
+                    rule.comment.push_str(&iptables_comment(attributes));
+                }
                 Expressions::Payload(parts) => loaded = network_header(parts),
                 Expressions::Cmp(parts) => {
                     let value = parts.iter().find_map(|part| match part {
@@ -144,6 +148,26 @@ fn read_expressions(list: &[ListAttribute<ExpressionAttribute>], rule: &mut Obse
             }
         }
     }
+}
+
+/// The text of `-m comment`: `NFTA_MATCH_NAME` 1 and `NFTA_MATCH_INFO` 3, a C string of 256 bytes.
+fn iptables_comment(attributes: &[DefaultNla]) -> String {
+    let part = |kind: u16| attributes.iter().find(|a| a.kind() == kind).map(value_of).unwrap_or_default();
+    if c_string(&part(1)) != "comment" {
+        return String::new();
+    }
+    c_string(&part(3))
+}
+
+fn value_of(attribute: &DefaultNla) -> Vec<u8> {
+    let mut value = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut value);
+    value
+}
+
+fn c_string(bytes: &[u8]) -> String {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 /// Offset and length, if it is of the network header.

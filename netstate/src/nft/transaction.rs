@@ -106,6 +106,15 @@ impl Layout {
         std::iter::once(Change::Table).chain(sets).chain(chains).chain(rules).collect()
     }
 
+    /// Whether these are the rules of the table, by their comments and in order: the cheapest look that
+    /// tells a table that was flushed, because its cost is the rules and not the elements.
+    pub fn has_rules(&self, found: &[super::ObservedRule]) -> bool {
+        self.chains.iter().all(|(name, _, rules)| {
+            let found = found.iter().filter(|rule| rule.chain == *name).map(|rule| rule.comment.as_str());
+            found.eq(rules.iter().map(|rule| rule.comment()))
+        })
+    }
+
     /// What the kernel shows of chains and rules, as of a [`super::Table`].
     pub fn fingerprint(&self) -> Fingerprint {
         let mut lines: Vec<String> = Vec::new();
