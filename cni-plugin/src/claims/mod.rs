@@ -18,6 +18,8 @@ mod records;
 mod table;
 
 pub(crate) use keep::keep;
+#[cfg(test)]
+pub(crate) use records::parse;
 pub(crate) use records::{Body, Owner, Record, Records};
 pub(crate) use table::{Claim, Put, Taken, check, collect, put, restore, take_away};
 

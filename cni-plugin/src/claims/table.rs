@@ -67,7 +67,7 @@ pub(crate) fn put<B: Body>(
     let claims = record.elements();
     let comment = record.owner.comment();
     if !layout.has_rules(&nft.rules(&layout.table, None).map_err(failed())?) {
-        return rebuild(nft, layout, records, Some(record));
+        return rebuild(nft, layout, records, Some(record), None);
     }
     // First what goes: a key may come back with other data.
     let mut leaving: BTreeMap<(&'static str, Value), Claim> = BTreeMap::new();
@@ -91,7 +91,7 @@ pub(crate) fn put<B: Body>(
                 (Some(at), libc::ENOENT) if at < leave.len() => {
                     leaving.remove(&leave[at].key());
                 }
-                (Some(_), libc::ENOENT) => return rebuild(nft, layout, records, Some(record)),
+                (Some(_), libc::ENOENT) => return rebuild(nft, layout, records, Some(record), None),
                 (Some(at), libc::EEXIST | libc::EBUSY) if at >= leave.len() => {
                     let claim = coming[at - leave.len()];
                     let Some(found) = element(nft, layout, claim)? else { continue };
@@ -128,8 +128,10 @@ fn rebuild<B: Body>(
     layout: &Layout,
     records: &Records,
     newest: Option<&Record<B>>,
+    without: Option<&Owner>,
 ) -> Result<Put, CniError> {
     let mut all = records.all::<B>()?;
+    all.retain(|record| Some(&record.owner) != without);
     if let Some(newest) = newest {
         // Last, whatever the file's time says: it is the one that has yet to win its keys.
         all.retain(|record| record.owner != newest.owner);
@@ -172,6 +174,10 @@ pub(crate) fn take_away<B: Body>(
 ) -> Result<(), CniError> {
     if !records.has_others(&record.owner)? {
         return delete_table(nft, layout);
+    }
+    let rules = nft.rules(&layout.table, None).map_err(kernel_error(format!("table {}", layout.table)))?;
+    if !layout.has_rules(&rules) {
+        return rebuild::<B>(nft, layout, records, None, Some(&record.owner)).map(|_| ());
     }
     let comment = record.owner.comment();
     let mut leaving = Vec::new();
@@ -254,7 +260,7 @@ pub(crate) fn collect<B: Body>(
         records.remove(&record.owner)?;
         crash::point("gc: a record is gone");
     }
-    let keys: HashSet<(&'static str, Value)> =
+    let keys: HashSet<(&str, Value)> =
         kept.iter().flat_map(|record| record.elements()).map(|claim| claim.key()).collect();
     let prefix = format!("{network}/");
     let mut orphans = Vec::new();
@@ -262,7 +268,7 @@ pub(crate) fn collect<B: Body>(
         let found =
             nft.elements(&layout.table, &set.name).map_err(kernel_error(format!("set {}", set.name)))?;
         for element in found.unwrap_or_default() {
-            let has_record = keys.iter().any(|(name, key)| *name == set.name && *key == element.key);
+            let has_record = keys.contains(&(set.name.as_str(), element.key.clone()));
             if !has_record && (element.comment.starts_with(&prefix) || !element.comment.contains('/')) {
                 orphans.push(Change::Remove(set.name.clone(), element.key));
             }
@@ -270,9 +276,8 @@ pub(crate) fn collect<B: Body>(
     }
     remove_all(nft, layout, orphans)?;
     crash::point("gc: elements without a record are gone");
-    match kept.is_empty() {
-        true => delete_table(nft, layout)?,
-        false => {}
+    if kept.is_empty() {
+        delete_table(nft, layout)?;
     }
     Ok(stale)
 }
@@ -295,7 +300,7 @@ pub(crate) fn restore<B: Body>(
         Some(_) => missing_elements(nft, layout, &all)?,
     };
     if missing.is_some() {
-        rebuild::<B>(nft, layout, records, None)?;
+        rebuild::<B>(nft, layout, records, None, None)?;
         crash::point("restore: the table is whole");
     }
     Ok(missing)
