@@ -60,13 +60,15 @@ fn translations(ipv6: bool) -> Vec<Rule> {
 }
 
 fn masquerades(ipv6: bool) -> Vec<Rule> {
-    use Field::{DestinationPort, InputName, Protocol};
+    use Field::{DestinationPort, InputName, OutputName, Protocol};
     let address = if ipv6 { Field::Destination6 } else { Field::Destination4 };
     let container = [address, Protocol, DestinationPort];
     let translated = || Rule::all().destination_translated();
-    let back = [InputName, address, Protocol, DestinationPort];
+    // A packet that is bridged after its translation has no input device here: see `Rule::bridged`.
+    let back = |device| [device, address, Protocol, DestinationPort];
     let mut rules = vec![
-        translated().in_set(&back, &name("hairpin", ipv6)).masquerade(),
+        translated().in_set(&back(InputName), &name("hairpin", ipv6)).masquerade(),
+        translated().bridged().in_set(&back(OutputName), &name("hairpin", ipv6)).masquerade(),
         translated().in_set(&container, &name("masquerade", ipv6)).masquerade(),
     ];
     if !ipv6 {

@@ -9,6 +9,7 @@
 //!   prerouting, output   fib daddr type local ► hostports ► dnat by the maps
 //!   postrouting          ct status dnat, and …
 //!                          came in by the device that leads to the pod, hairpin:  masquerade
+//!                          was bridged to it (br_netfilter), hairpin:             masquerade
 //!                          from 127.0.0.0/8, local:                               masquerade
 //!                          masqAll, masquerade:                                   masquerade
 //! }

@@ -68,6 +68,8 @@ pub enum Expression {
     },
     /// `fib daddr type`: what the routing table says the destination is to this host.
     LoadDestinationType,
+    /// `fib saddr type`: the same of the source.
+    LoadSourceType,
     /// `ct status`, host byte order.
     LoadTrackingStatus,
     /// A load, into the 32-bit register of this number instead.
@@ -118,7 +120,10 @@ impl Expression {
         const NFT_RETURN: u32 = -5i32 as u32;
         const NFT_JUMP: u32 = -3i32 as u32;
         const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+        const NFTA_FIB_F_SADDR: u32 = 1;
         const NFTA_FIB_F_DADDR: u32 = 2;
+        let address_type =
+            |flag| ("fib", vec![number(1, NFT_REG_1), number(2, NFT_FIB_RESULT_ADDRTYPE), number(3, flag)]);
         const NFT_CT_STATUS: u32 = 2;
         match self {
             Self::LoadProtocolFamily => meta(META_NFPROTO),
@@ -156,10 +161,8 @@ impl Expression {
                     if *fully_random { vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)] } else { Vec::new() },
                 )
             }
-            Self::LoadDestinationType => (
-                "fib",
-                vec![number(1, NFT_REG_1), number(2, NFT_FIB_RESULT_ADDRTYPE), number(3, NFTA_FIB_F_DADDR)],
-            ),
+            Self::LoadDestinationType => address_type(NFTA_FIB_F_DADDR),
+            Self::LoadSourceType => address_type(NFTA_FIB_F_SADDR),
             Self::LoadTrackingStatus => ("ct", vec![number(1, NFT_REG_1), number(2, NFT_CT_STATUS)]),
             Self::Into { register, load } => {
                 // The destination register is attribute 1 of every load (NFTA_META_DREG, NFTA_CT_DREG, …).

@@ -136,6 +136,18 @@ impl Rule {
         self.add("fib daddr type local", expressions)
     }
 
+    /// The packet came from elsewhere, and the hook is not told by which device: it was bridged
+    /// (br_netfilter), and leaves by the bridge that it came in by.
+    #[must_use]
+    pub fn bridged(self) -> Self {
+        const RTN_LOCAL: u32 = 2;
+        let value = RTN_LOCAL.to_ne_bytes().to_vec();
+        self.add("iifname \"\"", [Expression::LoadInputName, Expression::name("")]).add(
+            "fib saddr type != local",
+            [Expression::LoadSourceType, Expression::Compare { equal: false, value }],
+        )
+    }
+
     /// The connection's destination was translated.
     #[must_use]
     pub fn destination_translated(self) -> Self {
