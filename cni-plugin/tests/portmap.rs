@@ -73,8 +73,11 @@ fn questions() -> Vec<(&'static str, &'static str, &'static str, Option<String>)
 
 #[test]
 fn the_same_questions_are_answered_as_behind_the_reference() {
-    for whose in Whose::BOTH {
+    for (whose, br_netfilter) in Whose::BOTH.into_iter().flat_map(|whose| [(whose, "1"), (whose, "0")]) {
         let site = Site::new(whose);
+        for family in ["iptables", "ip6tables"] {
+            netstate::sysctl::write(&format!("net/bridge/bridge-nf-call-{family}"), br_netfilter).unwrap();
+        }
         let (web, other) = (site.member("web"), site.member("other"));
         web.serve(WEB);
         let config = usual(&site);
@@ -101,7 +104,7 @@ fn the_same_questions_are_answered_as_behind_the_reference() {
             };
             let answer = ask(namespace, protocol, to, seen.is_some());
             let expected = seen.map(|peer| format!("web {peer}"));
-            assert_eq!(answer, expected, "{whose:?}: {from} {protocol} {to}");
+            assert_eq!(answer, expected, "{whose:?}, br_netfilter {br_netfilter}: {from} {protocol} {to}");
         }
         portmap(&site, "DEL", &web, &config).unwrap();
         portmap(&site, "DEL", &web, &config).unwrap();
