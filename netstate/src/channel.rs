@@ -152,6 +152,13 @@ impl Channel {
     }
 
     fn send(&mut self, bytes: &[u8], requests: usize) -> Result<()> {
+        if bytes.len() > BATCH_BYTES {
+            // Only a transaction is that long, and it must go whole; the kernel counts twice what is sent.
+            // SAFETY: the socket outlives this borrow of its descriptor.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
+            rustix::net::sockopt::set_socket_send_buffer_size_force(borrowed, bytes.len() * 2)
+                .map_err(|e| Error::Socket { action: "set the send buffer", source: e.into() })?;
+        }
         self.traffic.sends += 1;
         self.traffic.requests += requests as u64;
         loop {

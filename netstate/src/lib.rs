@@ -20,6 +20,7 @@
 mod address;
 mod apply;
 mod channel;
+mod conntrack;
 mod display;
 mod encode;
 mod entry;
@@ -44,6 +45,7 @@ pub mod sysctl;
 pub use address::Address;
 pub use apply::Kernel;
 pub use channel::Traffic;
+pub use conntrack::{Conntrack, UdpFlow};
 pub use error::{Error, Result};
 pub use link::{
     Bridge, BridgePort, DevName, Link, LinkChange, LinkKind, Mac, MacParseError, NetNsTarget, NewLink,

@@ -78,6 +78,24 @@ impl RouteSocket {
         Ok(found.and_then(|m| message::resolved_route(m, links)))
     }
 
+    /// Whether packets to `dest` end in this host; `false` also where there is no route.
+    pub fn is_local(&mut self, dest: std::net::IpAddr) -> Result<bool> {
+        Ok(self.chosen_way(dest)?.is_some_and(|(local, _)| local))
+    }
+
+    /// The device by which packets to `dest` leave; asks for one route and one link, however many there are.
+    pub fn device_to(&mut self, dest: std::net::IpAddr) -> Result<Option<crate::DevName>> {
+        let Some((_, index)) = self.chosen_way(dest)? else { return Ok(None) };
+        let found = self.channel.get("link", message::get_link_numbered(index), &[libc::ENODEV])?;
+        Ok(found.and_then(message::link).map(|link| link.name))
+    }
+
+    fn chosen_way(&mut self, dest: std::net::IpAddr) -> Result<Option<(bool, u32)>> {
+        let absent = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+        let found = self.channel.get("route", message::get_route_to(dest), &absent)?;
+        Ok(found.and_then(message::chosen_way))
+    }
+
     /// Policy routing rules of both families.
     pub fn rules(&mut self) -> Result<Vec<Rule>> {
         let mut found = self.channel.dump("IPv4 rules", || message::get_rules(false), message::rule)?;

@@ -35,12 +35,13 @@ pub(super) fn refuse_unserved(raw: &Map<String, Value>) -> Result<(), CniError> 
 }
 
 /// Code 2 must name key and value (specification, section 5 "Error").
-fn unsupported(key: &str, value: &Value, instead: &str) -> CniError {
+pub(crate) fn unsupported(key: &str, value: &Value, instead: &str) -> CniError {
     let msg = format!("unsupported key in the network configuration: {key:?}: {value}");
     CniError::new(ErrorCode::UnsupportedField, msg, instead)
 }
 
-fn is_zero(value: &Value) -> bool {
+/// Whether a value means the same as its absence.
+pub(crate) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(on) => !on,

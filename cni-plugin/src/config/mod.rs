@@ -12,6 +12,7 @@ mod subnet_env;
 
 pub use arguments::{Requests, parse_cni_args};
 pub use ipam::{HostLocal, Ipam};
+pub(crate) use keys::{is_zero, unsupported};
 pub use network::{NetworkConfig, decode, name_of, previous_of, valid_of, version_of};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 

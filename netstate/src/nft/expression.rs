@@ -1,14 +1,17 @@
 //! Expressions: what a rule is made of in the kernel.
 //!
-//! All use one register (`NFT_REG_1`): load a value, mask it, compare it, act. The attribute numbers
-//! are those of include/uapi/linux/netfilter/nf_tables.h. Numbers are big-endian, values as on the
-//! wire or in host order where the kernel holds them so (marks).
+//! Most use one register (`NFT_REG_1`): load a value, mask it, compare it, act. A lookup takes the values
+//! of a concatenation from 32-bit registers that follow each other (`NFT_REG32_00`, which is where
+//! `NFT_REG_1` is, and on). The attribute numbers are those of
+//! include/uapi/linux/netfilter/nf_tables.h. Numbers are big-endian, values as on the wire or in host
+//! order where the kernel holds them so (marks).
 
-use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, Nla as _};
 use netlink_packet_netfilter::nftables::{ExpressionAttribute, Expressions, ListAttribute};
 
 const NFT_REG_1: u32 = 1;
 const NFT_REG_VERDICT: u32 = 0;
+const NFT_REG32_00: u32 = 8;
 const IFNAMSIZ: usize = 16;
 
 /// One step of a rule.
@@ -63,6 +66,38 @@ pub enum Expression {
         /// Source port by chance.
         fully_random: bool,
     },
+    /// `fib daddr type`: what the routing table says the destination is to this host.
+    LoadDestinationType,
+    /// `fib saddr type`: the same of the source.
+    LoadSourceType,
+    /// `ct status`, host byte order.
+    LoadTrackingStatus,
+    /// A load, into the 32-bit register of this number instead.
+    Into {
+        /// Counted from 0.
+        register: u32,
+        /// One of the loads.
+        load: Box<Expression>,
+    },
+    /// Goes on where the set has what is in the registers from 0 on.
+    Lookup {
+        /// The set of this table.
+        set: String,
+        /// It is a map, and what it leads to is put in the registers from 0 on.
+        map: bool,
+    },
+    /// Destination address and port out of registers.
+    DestinationNat {
+        /// IPv6 instead of IPv4.
+        ipv6: bool,
+        /// Where the port is; the address is at 0.
+        port_register: u32,
+    },
+    /// Asks another chain of the table.
+    Jump {
+        /// Its name.
+        chain: String,
+    },
 }
 
 impl Expression {
@@ -83,6 +118,13 @@ impl Expression {
         const NF_DROP: u32 = 0;
         const NF_ACCEPT: u32 = 1;
         const NFT_RETURN: u32 = -5i32 as u32;
+        const NFT_JUMP: u32 = -3i32 as u32;
+        const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+        const NFTA_FIB_F_SADDR: u32 = 1;
+        const NFTA_FIB_F_DADDR: u32 = 2;
+        let address_type =
+            |flag| ("fib", vec![number(1, NFT_REG_1), number(2, NFT_FIB_RESULT_ADDRTYPE), number(3, flag)]);
+        const NFT_CT_STATUS: u32 = 2;
         match self {
             Self::LoadProtocolFamily => meta(META_NFPROTO),
             Self::LoadTransportProtocol => meta(META_L4PROTO),
@@ -119,7 +161,45 @@ impl Expression {
                     if *fully_random { vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)] } else { Vec::new() },
                 )
             }
+            Self::LoadDestinationType => address_type(NFTA_FIB_F_DADDR),
+            Self::LoadSourceType => address_type(NFTA_FIB_F_SADDR),
+            Self::LoadTrackingStatus => ("ct", vec![number(1, NFT_REG_1), number(2, NFT_CT_STATUS)]),
+            Self::Into { register, load } => {
+                // The destination register is attribute 1 of every load (NFTA_META_DREG, NFTA_CT_DREG, …).
+                let (name, mut attributes) = load.encode();
+                for attribute in attributes.iter_mut().filter(|a| a.kind() == 1) {
+                    *attribute = number(1, NFT_REG32_00 + register);
+                }
+                (name, attributes)
+            }
+            Self::Lookup { set, map } => {
+                let data = map.then(|| number(3, NFT_REG32_00));
+                ("lookup", [text(1, set), number(2, NFT_REG32_00)].into_iter().chain(data).collect())
+            }
+            Self::DestinationNat { ipv6, port_register } => {
+                const NFT_NAT_DNAT: u32 = 1;
+                let family = if *ipv6 { 10 } else { 2 };
+                (
+                    "nat",
+                    vec![
+                        number(1, NFT_NAT_DNAT),
+                        number(2, family),
+                        number(3, NFT_REG32_00),
+                        number(5, NFT_REG32_00 + port_register),
+                    ],
+                )
+            }
+            Self::Jump { chain } => {
+                let inner = nested(2, &[number(1, NFT_JUMP), text(2, chain)]);
+                ("immediate", vec![number(1, NFT_REG_VERDICT), nested(2, &[inner])])
+            }
         }
+    }
+
+    /// As an element of `NFTA_RULE_EXPRESSIONS`, of bare attributes.
+    pub(super) fn nla(&self) -> DefaultNla {
+        let (name, attributes) = self.encode();
+        nested(1, &[text(1, name), nested(2, &attributes)])
     }
 
     /// As an element of `NFTA_RULE_EXPRESSIONS`.
@@ -129,18 +209,25 @@ impl Expression {
     }
 }
 
-fn number(kind: u16, value: u32) -> DefaultNla {
+pub(super) fn number(kind: u16, value: u32) -> DefaultNla {
     DefaultNla::new(kind, value.to_be_bytes().to_vec())
 }
 
-fn nested(kind: u16, inner: &[DefaultNla]) -> DefaultNla {
+/// A C string.
+pub(super) fn text(kind: u16, value: &str) -> DefaultNla {
+    let mut bytes = value.as_bytes().to_vec();
+    bytes.push(0);
+    DefaultNla::new(kind, bytes)
+}
+
+pub(super) fn nested(kind: u16, inner: &[DefaultNla]) -> DefaultNla {
     let mut bytes = vec![0; inner.buffer_len()];
     inner.emit(&mut bytes);
     DefaultNla::new(kind | NLA_F_NESTED, bytes)
 }
 
 /// A value inside `NFTA_DATA_VALUE`.
-fn data(kind: u16, value: &[u8]) -> DefaultNla {
+pub(super) fn data(kind: u16, value: &[u8]) -> DefaultNla {
     nested(kind, &[DefaultNla::new(1, value.to_vec())])
 }
 

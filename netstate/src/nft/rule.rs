@@ -5,11 +5,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::Expression;
+use super::{Expression, set::comment_data};
 use crate::fnv1a;
-
-/// `libnftnl`'s user data: type 0 is a comment, then its length, then a C string.
-const COMMENT_TYPE: u8 = 0;
 
 /// One rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,14 +44,10 @@ impl Rule {
 
     /// The comment as `NFTA_RULE_USERDATA`.
     pub(super) fn user_data(&self) -> Vec<u8> {
-        let comment = self.comment();
-        let mut data = vec![COMMENT_TYPE, comment.len() as u8 + 1];
-        data.extend_from_slice(comment.as_bytes());
-        data.push(0);
-        data
+        comment_data(&self.comment())
     }
 
-    fn add(mut self, text: &str, expressions: impl IntoIterator<Item = Expression>) -> Self {
+    pub(super) fn add(mut self, text: &str, expressions: impl IntoIterator<Item = Expression>) -> Self {
         if !self.text.is_empty() {
             self.text.push(' ');
         }

@@ -19,11 +19,11 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::{
     Chain, ChainKind, Family, Fingerprint, Hook, HookPoint, Rule, Table, TableId,
-    table::{chain_line, rule_line},
+    table::{bare_chain_line, chain_line, rule_line},
 };
 use crate::{
     Error, Op, Result,
-    channel::{Answer, Channel, Request},
+    channel::{Answer, Channel, Request, Traffic},
 };
 
 /// A base chain of another program.
@@ -35,12 +35,18 @@ pub struct ForeignChain {
     pub name: String,
     /// It translates addresses.
     pub nat: bool,
+    /// When it is asked; `None` where that is no place of ours to know.
+    pub point: Option<HookPoint>,
+    /// Its policy is drop: what no rule of it accepts does not pass.
+    pub drops: bool,
+    /// Its table's family.
+    pub family: Family,
 }
 
 /// A `NETLINK_NETFILTER` socket for nftables.
 #[derive(Debug)]
 pub struct NftSocket {
-    channel: Channel,
+    pub(super) channel: Channel,
 }
 
 impl NftSocket {
@@ -92,7 +98,7 @@ impl NftSocket {
             .into_iter()
             .map(|chain| match chain.hook {
                 Some(hook) => chain_line(&chain.name, hook),
-                None => format!("{} without a hook that is ours", chain.name),
+                None => bare_chain_line(&chain.name),
             })
             .collect();
         lines.extend(self.channel.dump(
@@ -111,10 +117,15 @@ impl NftSocket {
             found.extend(self.channel.dump(
                 "chains",
                 || get(family, get_chains()),
-                |m| foreign_chain(m, ours),
+                |m| foreign_chain(m, ours, family),
             )?);
         }
         Ok(found)
+    }
+
+    /// What this socket has done.
+    pub fn traffic(&self) -> Traffic {
+        self.channel.traffic
     }
 
     /// Tables outside ours whose rules look at connection tracking (`ct`) state or translate addresses.
@@ -133,7 +144,7 @@ impl NftSocket {
     }
 }
 
-fn proto(family: Family) -> NetfilterProtoFamily {
+pub(super) fn proto(family: Family) -> NetfilterProtoFamily {
     match family {
         Family::Inet => NetfilterProtoFamily::Inet,
         Family::Ip => NetfilterProtoFamily::IPv4,
@@ -142,7 +153,7 @@ fn proto(family: Family) -> NetfilterProtoFamily {
 }
 
 /// `NFNL_MSG_BATCH_BEGIN` (16) and `_END` (17): the transaction's subsystem is in `res_id`.
-fn marker(kind: u8) -> Request {
+pub(super) fn marker(kind: u8) -> Request {
     const NFNL_SUBSYS_NFTABLES: u16 = 10;
     let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFNL_SUBSYS_NFTABLES);
     let inner = NetfilterMessageInner::Other {
@@ -228,6 +239,8 @@ struct Observed {
     hook: Option<Hook>,
     nat: bool,
     base: bool,
+    point: Option<HookPoint>,
+    drops: bool,
 }
 
 fn read_chain(message: NetfilterMessage) -> Option<Observed> {
@@ -257,8 +270,9 @@ fn read_chain(message: NetfilterMessage) -> Option<Observed> {
     let nat = kind == "nat";
     let kind = if nat { ChainKind::Nat } else { ChainKind::Filter };
     let base = point.is_some();
-    let point = point.filter(|_| policy == 1).and_then(hook_point);
-    Some(Observed { table, name, hook: point.map(|point| Hook { kind, point, priority }), nat, base })
+    let (point, drops) = (point.and_then(hook_point), policy != 1);
+    let hook = point.filter(|_| !drops).map(|point| Hook { kind, point, priority });
+    Some(Observed { table, name, hook, nat, base, point, drops })
 }
 
 fn hook_point(number: u32) -> Option<HookPoint> {
@@ -270,16 +284,19 @@ fn observed_chain(message: NetfilterMessage, table: &str) -> Option<Observed> {
     read_chain(message).filter(|chain| chain.table == table)
 }
 
-fn foreign_chain(message: NetfilterMessage, ours: &str) -> Option<ForeignChain> {
+fn foreign_chain(message: NetfilterMessage, ours: &str, family: Family) -> Option<ForeignChain> {
     let chain = read_chain(message)?;
     (chain.base && !chain.table.starts_with(ours)).then_some(ForeignChain {
         table: chain.table,
         name: chain.name,
         nat: chain.nat,
+        point: chain.point,
+        drops: chain.drops,
+        family,
     })
 }
 
-fn rule_attributes(message: NetfilterMessage) -> Option<Vec<RuleAttribute>> {
+pub(super) fn rule_attributes(message: NetfilterMessage) -> Option<Vec<RuleAttribute>> {
     let NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)) = message.inner else { return None };
     Some(rule.attributes)
 }

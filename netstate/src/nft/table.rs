@@ -106,6 +106,11 @@ pub(super) fn chain_line(name: &str, hook: Hook) -> String {
     format!("{name} type {kind:?} hook {point:?} priority {priority}")
 }
 
+/// Of a chain that no hook asks, or one of a kind that we do not make.
+pub(super) fn bare_chain_line(name: &str) -> String {
+    format!("{name} without a hook that is ours")
+}
+
 pub(super) fn rule_line(chain: &str, comment: &str) -> String {
     format!("{chain} rule {comment}")
 }

@@ -1,0 +1,274 @@
+//! Records of what containers claim: one file each, in one directory, under one lock.
+//!
+//! ```text
+//! <dir>/.lock                              flock, held for a whole call
+//!       .boot-id                           the boot in which the records were written
+//!       cbr0:3f1c…:eth0.json               mode 0600, replaced by rename
+//! ```
+//!
+//! A record is written before the kernel is changed and removed after: what a killed call leaves is known
+//! to the next DEL or GC. After a reboot no container of before is left, and neither is the kernel's
+//! table: the first call removes all records of another boot.
+
+use crate::crash;
+use crate::types::{CniError, ErrorCode};
+use netstate::NetNs;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const BOOT_ID: &str = ".boot-id";
+const TEMPORARY: &str = ".new";
+/// A record has a hundred bytes per mapping: what is longer than this was not written here.
+const LARGEST_RECORD_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Who claims: an attachment of a network.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// The network's name.
+    pub network: String,
+    /// CNI_CONTAINERID.
+    pub container: String,
+    /// CNI_IFNAME.
+    pub ifname: String,
+}
+
+impl Owner {
+    /// The comment of its elements. What does not fit the kernel's comment is shortened, and told apart
+    /// by a hash of the whole.
+    pub fn comment(&self) -> String {
+        let Owner { network, container, ifname } = self;
+        let whole = format!("{network}/{container}/{ifname}");
+        if whole.len() <= netstate::nft::COMMENT_BYTES {
+            return whole;
+        }
+        let hash = netstate::fnv1a(whole.bytes());
+        let short: String = network.chars().take(40).collect();
+        let id: String = container.chars().take(40).collect();
+        format!("{short}/{id}~{hash:016x}/{ifname}")
+    }
+}
+
+/// The name of the file that a comment's owner has its record in.
+fn file_name(comment: &str) -> String {
+    format!("{}.json", comment.replace('/', ":"))
+}
+
+/// What is claimed, as a component keeps it.
+pub(crate) trait Body: Serialize + DeserializeOwned + Clone {
+    /// The elements that follow from it.
+    fn claims(&self, owner: &Owner) -> Vec<super::Claim>;
+}
+
+/// One attachment's claims on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record<B> {
+    /// The form of this file.
+    pub version: u32,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// CNI_NETNS of the ADD.
+    pub netns: String,
+    /// That namespace's inode: its path may be another's by now.
+    pub netns_inode: u64,
+    /// What is claimed.
+    pub claims: B,
+}
+
+impl<B: Body> Record<B> {
+    /// A record of a container whose namespace is there.
+    pub fn new(owner: Owner, netns: &str, claims: B) -> Self {
+        let netns_inode = inode(netns).unwrap_or(0);
+        Record { version: 1, owner, netns: netns.to_owned(), netns_inode, claims }
+    }
+
+    /// Whether the container's namespace is still there.
+    pub fn is_alive(&self) -> bool {
+        inode(&self.netns) == Some(self.netns_inode)
+    }
+
+    /// Its elements.
+    pub fn elements(&self) -> Vec<super::Claim> {
+        self.claims.claims(&self.owner)
+    }
+}
+
+fn inode(netns: &str) -> Option<u64> {
+    NetNs::open(Path::new(netns)).ok()?.inode().ok()
+}
+
+/// The records of one component, locked.
+#[derive(Debug)]
+pub(crate) struct Records {
+    dir: PathBuf,
+    _lock: OwnedFd,
+}
+
+impl Records {
+    /// Opens and locks them, making the directory if need be.
+    pub fn open(dir: &Path) -> Result<Self, CniError> {
+        std::fs::create_dir_all(dir).map_err(io("make the directory", dir))?;
+        Self::lock(dir)
+    }
+
+    /// Opens them only if there ever were any.
+    pub fn open_existing(dir: &Path) -> Result<Option<Self>, CniError> {
+        if dir.is_dir() { Self::lock(dir).map(Some) } else { Ok(None) }
+    }
+
+    fn lock(dir: &Path) -> Result<Self, CniError> {
+        let path = dir.join(".lock");
+        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))
+            .map_err(|e| io("open the lock", &path)(e.into()))?;
+        // A signal must not look like a lock that was not to be had.
+        while let Err(errno) = rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
+            if errno != rustix::io::Errno::INTR {
+                return Err(io("lock", &path)(errno.into()));
+            }
+        }
+        let records = Records { dir: dir.to_owned(), _lock: lock };
+        records.forget_earlier_boot()?;
+        Ok(records)
+    }
+
+    fn forget_earlier_boot(&self) -> Result<(), CniError> {
+        let file = crash::boot_id_file();
+        let now = std::fs::read_to_string(&file).map_err(io("read", &file))?;
+        let path = self.dir.join(BOOT_ID);
+        let noted = match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            noted => Some(noted.map_err(io("read", &path))?),
+        };
+        if noted.as_deref().map(str::trim) == Some(now.trim()) {
+            return Ok(());
+        }
+        if noted.is_some() {
+            for path in self.paths()? {
+                remove(&path)?;
+            }
+        }
+        self.write(&path, now.trim().as_bytes())?;
+        crash::point("records: the boot is noted");
+        Ok(())
+    }
+
+    /// The record of an element's owner. One that cannot be read is an error that names it.
+    pub fn of_comment<B: Body>(&self, comment: &str) -> Result<Option<Record<B>>, CniError> {
+        // Comments come from the kernel, where anybody may have put them.
+        match comment.contains("..") || comment.is_empty() {
+            true => Ok(None),
+            false => read(&self.dir.join(file_name(comment))),
+        }
+    }
+
+    /// The record of an attachment.
+    pub fn of<B: Body>(&self, owner: &Owner) -> Result<Option<Record<B>>, CniError> {
+        self.of_comment(&owner.comment())
+    }
+
+    /// All records, the oldest first.
+    pub fn all<B: Body>(&self) -> Result<Vec<Record<B>>, CniError> {
+        let mut found = Vec::new();
+        for path in self.paths()? {
+            let written =
+                std::fs::metadata(&path).and_then(|m| m.modified()).map_err(io("look at", &path))?;
+            found.extend(read(&path)?.map(|record| (written, path, record)));
+        }
+        found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        Ok(found.into_iter().map(|(_, _, record)| record).collect())
+    }
+
+    /// Whether anybody but `owner` has a record; reads no more names than it must.
+    pub fn has_others(&self, owner: &Owner) -> Result<bool, CniError> {
+        let own = file_name(&owner.comment());
+        let mut names = std::fs::read_dir(&self.dir).map_err(io("list", &self.dir))?;
+        Ok(names.any(|entry| {
+            entry.is_ok_and(|e| is_record(&e.file_name().to_string_lossy()) && *e.file_name() != *own)
+        }))
+    }
+
+    /// Writes a record whole, or not at all.
+    pub fn put<B: Body>(&self, record: &Record<B>) -> Result<(), CniError> {
+        let path = self.dir.join(file_name(&record.owner.comment()));
+        let mut text = serde_json::to_vec(record).map_err(|e| io("encode", &path)(e.into()))?;
+        text.push(b'\n');
+        self.write(&path, &text)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CniError> {
+        let temporary = self.dir.join(TEMPORARY);
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&temporary).map_err(io("write", &temporary))?;
+        file.write_all(bytes).map_err(io("write", &temporary))?;
+        std::fs::rename(&temporary, path).map_err(io("name", path))
+    }
+
+    /// Removes an attachment's record; one that is gone is fine.
+    pub fn remove(&self, owner: &Owner) -> Result<(), CniError> {
+        remove(&self.dir.join(file_name(&owner.comment())))
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, CniError> {
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(io("list", &self.dir))? {
+            let name = entry.map_err(io("list", &self.dir))?.file_name();
+            if is_record(&name.to_string_lossy()) {
+                paths.push(self.dir.join(name));
+            }
+        }
+        Ok(paths)
+    }
+}
+
+fn is_record(name: &str) -> bool {
+    name.ends_with(".json") && !name.starts_with('.')
+}
+
+fn read<B: Body>(path: &Path) -> Result<Option<Record<B>>, CniError> {
+    let bytes = match std::fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Ok(data) if data.len() > LARGEST_RECORD_BYTES => Err(std::io::Error::other("it is too long")),
+        Ok(_) => std::fs::read(path),
+        Err(e) => Err(e),
+    };
+    let bytes = bytes.map_err(io("read", path))?;
+    parse(&bytes).map(Some).map_err(|why| {
+        let msg = format!("the record {} is not one of this plugin's: {why}", path.display());
+        let details =
+            "delete the file and the container that it is named after; GC removes what is left of it";
+        CniError::new(ErrorCode::Decode, msg, details)
+    })
+}
+
+/// Reads a record's text.
+pub(crate) fn parse<B: Body>(bytes: &[u8]) -> Result<Record<B>, String> {
+    let record: Record<B> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    match record.version {
+        1 => Ok(record),
+        other => Err(format!("it is of version {other}, and this plugin knows 1")),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), CniError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CniError {
+    let msg = format!("cannot {action} {}", path.display());
+    move |e| {
+        CniError::new(ErrorCode::Io, format!("{msg}: {e}"), "free space or correct the directory's rights")
+    }
+}
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod tests;
