@@ -1,12 +1,21 @@
 //! CNI for Weft: the plugin `weft-cni`, and the types and the caller that programs need which run plugins.
 //!
+//! - [`plugin`]: the frame of every plugin; each has a module of its name.
 //! - [`types`]: configurations, results and errors of CNI 0.1.0 to 1.1.0.
 //! - [`caller`]: what a container runtime does: finds a network's configuration, runs its chain of
 //!   plugins and keeps the results, in libcni's forms.
 
+mod attach;
+mod bridge;
 pub mod caller;
+mod chain;
 pub mod config;
 mod crash;
+mod flannel;
+mod host_local;
 pub mod ipam;
+mod loopback;
 pub mod plugin;
+mod ptp;
+mod static_ipam;
 pub mod types;

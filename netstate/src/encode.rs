@@ -212,8 +212,11 @@ fn address(address: &Address, index: u32) -> AddressMessage {
     if let (true, ipnetwork::IpNetwork::V4(net)) = (address.broadcast, address.net) {
         message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
     }
-    if address.nodad && address.net.is_ipv6() {
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    let mut flags = AddressFlags::empty();
+    flags.set(AddressFlags::Nodad, address.nodad && address.net.is_ipv6());
+    flags.set(AddressFlags::Noprefixroute, address.no_prefix_route);
+    if !flags.is_empty() {
+        message.attributes.push(AddressAttribute::Flags(flags));
     }
     message
 }

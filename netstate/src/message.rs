@@ -200,20 +200,28 @@ fn vxlan(data: &[InfoVxlan]) -> Vxlan {
 
 pub(crate) fn address(message: Rtnl, links: &[Link]) -> Option<Address> {
     let Rtnl::NewAddress(message) = message else { return None };
-    let (mut local, mut broadcast, mut nodad) = (None, false, false);
+    let (mut local, mut broadcast) = (None, false);
+    let mut flags = AddressFlags::empty();
     for attribute in &message.attributes {
         match attribute {
             // IFA_LOCAL is the address itself where there is a peer; IPv6 has only IFA_ADDRESS.
             AddressAttribute::Local(ip) => local = Some(*ip),
             AddressAttribute::Address(ip) => local = local.or(Some(*ip)),
             AddressAttribute::Broadcast(_) => broadcast = true,
-            AddressAttribute::Flags(flags) => nodad = flags.contains(AddressFlags::Nodad),
+            AddressAttribute::Flags(set) => flags = *set,
             _ => {}
         }
     }
     let net = IpNetwork::new(local?, message.header.prefix_len).ok()?;
     let link_scope = message.header.scope == AddressScope::Link;
-    Some(Address { dev: name_of(links, message.header.index)?, net, nodad, broadcast, link_scope })
+    Some(Address {
+        dev: name_of(links, message.header.index)?,
+        net,
+        nodad: flags.contains(AddressFlags::Nodad),
+        broadcast,
+        no_prefix_route: flags.contains(AddressFlags::Noprefixroute),
+        link_scope,
+    })
 }
 
 pub(crate) fn route(message: Rtnl, links: &[Link]) -> Option<Route> {

@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         eprintln!("weft-cni: cannot read the configuration from standard input: {error}");
         return ExitCode::FAILURE;
     }
-    let answer = cni_plugin::plugin::serve(|name| std::env::var(name).ok(), &input);
+    let file = std::env::args_os().next().unwrap_or_default();
+    let answer = cni_plugin::plugin::serve(&file.to_string_lossy(), |name| std::env::var(name).ok(), &input);
     if std::io::stdout().lock().write_all(answer.stdout.as_bytes()).is_err() {
         return ExitCode::FAILURE;
     }

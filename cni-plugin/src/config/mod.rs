@@ -12,7 +12,7 @@ mod subnet_env;
 
 pub use arguments::{Requests, parse_cni_args};
 pub use ipam::{HostLocal, Ipam};
-pub use network::{NetworkConfig, decode, version_of};
+pub use network::{NetworkConfig, decode, name_of, previous_of, valid_of, version_of};
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 
 use crate::types::{CniError, ErrorCode};
@@ -23,7 +23,7 @@ pub const SUBNET_FILE: &str = "/run/flannel/subnet.env";
 pub const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// An error about a key of the configuration (code 7).
-fn invalid(key: &str, why: impl std::fmt::Display) -> CniError {
+pub(crate) fn invalid(key: &str, why: impl std::fmt::Display) -> CniError {
     CniError::new(
         ErrorCode::InvalidConfig,
         format!("the network configuration's key {key:?} is wrong: {why}"),

@@ -40,10 +40,6 @@ pub struct NetworkConfig {
     pub requests: Requests,
     /// Name resolution that overrides the IPAM's.
     pub dns: Dns,
-    /// The result of the plugin before, or of the ADD (CHECK, DEL).
-    pub previous: Option<CniResult>,
-    /// What GC must keep.
-    pub valid_attachments: Option<Vec<Attachment>>,
     /// Everything as it was written: a delegated IPAM plugin gets it.
     pub raw: Map<String, Value>,
 }
@@ -90,10 +86,7 @@ impl NetworkConfig {
     /// Checks a decoded configuration and fills in defaults.
     pub fn read(raw: Map<String, Value>, cni_args: &str) -> Result<Self, CniError> {
         let version = version_of(&raw)?;
-        let name = raw.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
-        if !name_is_valid(&name) {
-            return Err(invalid("name", format!("{name:?} must be letters, digits, '.', '_' and '-'")));
-        }
+        let name = name_of(&raw)?;
         // Only the keys named above are decoded, so a foreign key of any type stays foreign.
         let keys =
             Keys::deserialize(&Value::Object(raw.clone())).map_err(|e| invalid("bridge plugin keys", e))?;
@@ -119,8 +112,6 @@ impl NetworkConfig {
             disable_container_interface: on(keys.disable_container_interface),
             ipam: Ipam::read(&raw, &requests.ip_ranges)?,
             dns: keys.dns.unwrap_or_default(),
-            previous: read_previous(&raw)?,
-            valid_attachments: read_valid(&raw)?,
             requests,
             raw,
         })
@@ -147,7 +138,17 @@ fn read_mtu(mtu: Option<i64>) -> Result<Option<u32>, CniError> {
     }
 }
 
-fn read_previous(raw: &Map<String, Value>) -> Result<Option<CniResult>, CniError> {
+/// The network's name.
+pub fn name_of(raw: &Map<String, Value>) -> Result<String, CniError> {
+    let name = raw.get("name").and_then(Value::as_str).unwrap_or_default();
+    match name_is_valid(name) {
+        true => Ok(name.to_string()),
+        false => Err(invalid("name", format!("{name:?} must be letters, digits, '.', '_' and '-'"))),
+    }
+}
+
+/// `prevResult`.
+pub fn previous_of(raw: &Map<String, Value>) -> Result<Option<CniResult>, CniError> {
     match raw.get("prevResult") {
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
@@ -164,7 +165,8 @@ fn read_previous(raw: &Map<String, Value>) -> Result<Option<CniResult>, CniError
     }
 }
 
-fn read_valid(raw: &Map<String, Value>) -> Result<Option<Vec<Attachment>>, CniError> {
+/// `cni.dev/valid-attachments`, which GC gets; null is an empty list.
+pub fn valid_of(raw: &Map<String, Value>) -> Result<Option<Vec<Attachment>>, CniError> {
     match raw.get("cni.dev/valid-attachments") {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(Vec::new())),

@@ -3,7 +3,9 @@
 use super::*;
 
 fn read(text: &str) -> Result<NetworkConfig, CniError> {
-    let config = NetworkConfig::read(decode(text.as_bytes())?, "")?;
+    let raw = decode(text.as_bytes())?;
+    previous_of(&raw)?;
+    let config = NetworkConfig::read(raw, "")?;
     config.refuse_unserved().map(|()| config)
 }
 
@@ -32,13 +34,12 @@ fn the_shortest_configuration_takes_the_nodes_subnet() {
 
 #[test]
 fn a_previous_result_and_valid_attachments_are_read() {
-    let config = read(
-        r#"{"cniVersion":"1.1.0","name":"a","type":"x","prevResult":{"ips":[{"address":"10.1.0.2/24"}]},
-            "cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}],"cni.dev/other":1,"foreign":{"a":[1]}}"#,
-    )
-    .unwrap();
-    assert_eq!(config.previous.unwrap().ips.len(), 1);
-    assert_eq!(config.valid_attachments.unwrap()[0].container_id, "c");
+    let json = r#"{"cniVersion":"1.1.0","prevResult":{"ips":[{"address":"10.1.0.5/24"}]},
+        "cni.dev/valid-attachments":[{"containerID":"c","ifname":"eth0"}]}"#;
+    let raw = decode(json.as_bytes()).unwrap();
+    assert_eq!(previous_of(&raw).unwrap().unwrap().ips.len(), 1);
+    assert_eq!(valid_of(&raw).unwrap().unwrap()[0].container_id, "c");
+    assert_eq!((previous_of(&Map::new()).unwrap(), valid_of(&Map::new()).unwrap()), (None, None));
 }
 
 #[test]
@@ -66,6 +67,7 @@ proptest::proptest! {
     #[test]
     fn no_input_panics(bytes: Vec<u8>) {
         if let Ok(raw) = decode(&bytes) {
+            let _ = (previous_of(&raw), valid_of(&raw));
             let _ = NetworkConfig::read(raw, "");
         }
     }

@@ -31,10 +31,16 @@ const COMMANDS: [(&str, Command); 6] = [
     ("VERSION", Command::Version),
 ];
 
+impl Command {
+    /// As CNI_COMMAND has it.
+    pub fn name(self) -> &'static str {
+        COMMANDS.iter().find(|(_, command)| *command == self).map_or("", |(name, _)| *name)
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = COMMANDS.iter().find(|(_, command)| command == self).map_or("", |(name, _)| *name);
-        f.write_str(name)
+        f.write_str(self.name())
     }
 }
 

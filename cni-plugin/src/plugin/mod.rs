@@ -1,40 +1,24 @@
-//! The plugin: one call of it, from environment and standard input to an answer.
+//! The frame of every plugin in here: one call, from environment and standard input to an answer.
 //!
 //! ```text
-//!  CNI_COMMAND  ADD     addressing ► bridge ► veth ► pod        in this order; undone backwards on failure
-//!               DEL     veth ► addressing
-//!               CHECK   compares what ADD made with the kernel and the store
-//!               GC      veths and addresses of this network that no valid attachment has
-//!               STATUS  whether an ADD would find an address
-//!
-//!  host namespace                                    pod's namespace
-//!    cni0 (bridge, gateway's address)
-//!      └─ veth<hash>  alias weft:cni:<net>/<id>/<if>  ◄──►  eth0  address, routes
+//!  file's name ─► personality          bridge, host-local, portmap, …: crate::<its name>
+//!  environment ─► Invocation ─┐
+//!  standard input ────────────┴► Call ─► add, del, check, gc, status ─► answer
 //! ```
 //!
-//! One process does all of it: the reference plugins start two Go runtimes per ADD, which is half of
-//! what it costs. The kernel's own work dominates what is left, so messages go in batches and nothing
+//! One process does all of it: the reference plugins start two Go runtimes or more for each ADD, which is half
+//! of what it costs. The kernel's own work dominates what is left, so messages go in batches and nothing
 //! that grows with the number of pods is listed on ADD or DEL.
 
-mod add;
-mod addressing;
-mod bridge;
-mod check;
-mod del;
-mod delegate;
-mod gc;
+mod call;
 mod invocation;
-mod links;
-mod masquerade;
-mod pod;
-mod resolv_conf;
-mod running;
-mod settle;
-mod status;
+mod personality;
 
+pub(crate) use call::Call;
 pub use invocation::{Command, Invocation};
+pub use personality::PERSONALITIES;
+pub(crate) use personality::{Plugin, of_type};
 
-use crate::config::NetworkConfig;
 use crate::types::{CniError, CniResult, ErrorCode, SpecVersion, VersionInfo};
 use serde_json::{Map, Value};
 
@@ -47,10 +31,12 @@ pub struct Answer {
     pub status: u8,
 }
 
-/// Serves one call: `variable` looks up the environment, `input` is standard input.
-pub fn serve(variable: impl Fn(&str) -> Option<String>, input: &[u8]) -> Answer {
+/// Serves one call: `file` is the name that the program was started by, `variable` looks up the environment,
+/// `input` is standard input.
+pub fn serve(file: &str, variable: impl Fn(&str) -> Option<String>, input: &[u8]) -> Answer {
     let mut version = SpecVersion::NEWEST;
-    let served = Invocation::read(variable).and_then(|invocation| dispatch(&invocation, input, &mut version));
+    let served =
+        Invocation::read(variable).and_then(|invocation| dispatch(file, invocation, input, &mut version));
     match served {
         Ok(value) => Answer { stdout: value.map(|v| pretty(&v)).unwrap_or_default(), status: 0 },
         Err(mut error) => {
@@ -66,27 +52,34 @@ fn pretty(value: &Value) -> String {
 }
 
 fn dispatch(
-    invocation: &Invocation,
+    file: &str,
+    invocation: Invocation,
     input: &[u8],
     version: &mut SpecVersion,
 ) -> Result<Option<Value>, CniError> {
+    let plugin = personality::of_file(file)?;
     if invocation.command == Command::Version {
         return answer_version(input).map(Some);
     }
     let raw = crate::config::decode(input)?;
     *version = crate::config::version_of(&raw)?;
     refuse_too_new(invocation.command, *version)?;
-    let config = NetworkConfig::read(raw, &invocation.args)?;
-    if !matches!(invocation.command, Command::Del | Command::Gc) {
-        config.refuse_unserved()?;
+    let call = Call::read(invocation, *version, raw)?;
+    match run(plugin, &call)? {
+        Some(result) => print_result(&result, *version).map(Some),
+        None => Ok(None),
     }
-    match invocation.command {
-        Command::Add => add::add(&config, invocation).map(Some),
-        Command::Del => del::del(&config, invocation).map(|()| None),
-        Command::Check => check::check(&config, invocation).map(|()| None),
-        Command::Gc => gc::gc(&config, invocation).map(|()| None),
-        Command::Status => status::status(&config, invocation).map(|()| None),
-        Command::Version => answer_version(input).map(Some),
+}
+
+/// The verb of a call, done by a plugin; VERSION has no result of this kind.
+pub(crate) fn run(plugin: &dyn Plugin, call: &Call) -> Result<Option<CniResult>, CniError> {
+    match call.invocation.command {
+        Command::Add => plugin.add(call).map(Some),
+        Command::Del => plugin.del(call).map(|()| None),
+        Command::Check => plugin.check(call).map(|()| None),
+        Command::Gc => plugin.gc(call).map(|()| None),
+        Command::Status => plugin.status(call).map(|()| None),
+        Command::Version => Ok(None),
     }
 }
 
@@ -115,14 +108,14 @@ fn refuse_too_new(command: Command, version: SpecVersion) -> Result<(), CniError
 }
 
 /// A result in the version of the configuration.
-fn print_result(result: &CniResult, version: SpecVersion) -> Result<Value, CniError> {
+pub(crate) fn print_result(result: &CniResult, version: SpecVersion) -> Result<Value, CniError> {
     result.to_value(version).map_err(|e| {
         CniError::new(ErrorCode::InvalidConfig, e.to_string(), "set a newer cniVersion in the network's file")
     })
 }
 
 /// The kernel refused something; `object` says on what.
-fn kernel_error(object: impl std::fmt::Display) -> impl FnOnce(netstate::Error) -> CniError {
+pub(crate) fn kernel_error(object: impl std::fmt::Display) -> impl FnOnce(netstate::Error) -> CniError {
     move |error| {
         let details =
             "the line above names the operation; `dmesg` may say more, and calling DEL removes what was made";

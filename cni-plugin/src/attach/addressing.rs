@@ -3,17 +3,18 @@
 //! From host-local's store in this process, from the node's subnet file, or from another plugin. What
 //! is returned is the whole truth for ADD: every route has its next hop, so nothing below decides again.
 
-use super::{Command, Invocation, delegate, resolv_conf};
+use super::{delegate, resolv_conf};
 use crate::config::{HostLocal, Ipam, NetworkConfig, SubnetEnv, SubnetEnvError};
 use crate::ipam::{self, IpamError, Key, RangeSet, Store};
-use crate::types::{CniError, CniResult, Dns, ErrorCode, IpConfig, Route};
+use crate::plugin::{Call, Command};
+use crate::types::{Attachment, CniError, CniResult, Dns, ErrorCode, IpConfig, Route};
 use ipnetwork::IpNetwork;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// What an attachment gets.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Addressing {
+pub(crate) struct Addressing {
     /// Addresses with gateways.
     pub ips: Vec<IpConfig>,
     /// Routes, with the gateway that each goes by.
@@ -31,7 +32,7 @@ pub(super) struct Addressing {
 }
 
 /// The ranges of an attachment, and what the subnet file adds.
-pub(super) struct Source {
+pub(crate) struct Source {
     pub sets: Vec<RangeSet>,
     pub routes: Vec<Route>,
     /// The subnet file, if addresses come from it.
@@ -62,7 +63,7 @@ impl Source {
 
 /// Why there are no ranges.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
+pub(crate) enum SourceError {
     /// The file's content.
     #[error(transparent)]
     File(#[from] SubnetEnvError),
@@ -72,38 +73,39 @@ pub(super) enum SourceError {
 }
 
 /// What to look at when the overlay has not written its file.
-pub(super) fn overlay_hint() -> &'static str {
+pub(crate) fn overlay_hint() -> &'static str {
     "look at the overlay daemon of this node (`weft flannel` or flanneld): its log says whether it \
      reaches the state store and got a lease; the file appears with the lease"
 }
 
+/// Who a call's addresses are taken for.
+pub(crate) fn key_of(call: &Call) -> Key {
+    Key::new(&call.invocation.container_id, &call.invocation.ifname)
+}
+
 /// Takes addresses for an ADD.
-pub(super) fn obtain(config: &NetworkConfig, invocation: &Invocation) -> Result<Addressing, CniError> {
+pub(crate) fn obtain(config: &NetworkConfig, call: &Call) -> Result<Addressing, CniError> {
     match &config.ipam {
         Ipam::None => Ok(Addressing { mtu: config.mtu, ..Addressing::default() }),
-        Ipam::HostLocal(block) => obtain_ourselves(config, invocation, block),
+        Ipam::HostLocal(block) => obtain_ourselves(config, call, block),
         Ipam::Delegated(plugin) => {
-            let result = delegate::run(plugin, Command::Add, config, invocation)?.unwrap_or_default();
+            let result = delegate::ipam(plugin, call)?.unwrap_or_default();
             let completed = complete_delegated(config, result, plugin);
             if completed.is_err() {
                 // The first error is the one to report; the plugin's DEL is asked for by the caller too.
-                let _ = delegate::run(plugin, Command::Del, config, invocation);
+                let _ = delegate::ipam_as(plugin, Command::Del, call);
             }
             completed
         }
     }
 }
 
-fn obtain_ourselves(
-    config: &NetworkConfig,
-    invocation: &Invocation,
-    block: &HostLocal,
-) -> Result<Addressing, CniError> {
+fn obtain_ourselves(config: &NetworkConfig, call: &Call, block: &HostLocal) -> Result<Addressing, CniError> {
     let source = Source::of(block).map_err(|e| {
         CniError::new(ErrorCode::TryAgainLater, format!("no address to give yet: {e}"), overlay_hint())
     })?;
     let dns = block.resolv_conf.as_deref().map(resolv_conf::read).transpose()?.unwrap_or_default();
-    let key = Key::new(&invocation.container_id, &invocation.ifname);
+    let key = key_of(call);
     let mut store = Store::open(&block.data_dir, &config.name).map_err(ipam_error)?;
     let given = ipam::allocate(&mut store, &key, &source.sets, &config.requests.ips).map_err(ipam_error)?;
     drop(store);
@@ -180,7 +182,7 @@ fn complete(addressing: &mut Addressing, is_gateway: bool, is_default: bool) {
 }
 
 /// The gateway that a route without a next hop goes by: that of the first address of its family.
-pub(super) fn gateway_of(route: &Route, ips: &[IpConfig]) -> Option<IpAddr> {
+pub(crate) fn gateway_of(route: &Route, ips: &[IpConfig]) -> Option<IpAddr> {
     let same_family = |ip: &&IpConfig| ip.address.is_ipv4() == route.dst.is_ipv4();
     route.gw.or_else(|| ips.iter().filter(same_family).find_map(|ip| ip.gateway))
 }
@@ -196,14 +198,14 @@ fn everything_like(ip: IpAddr) -> IpNetwork {
 }
 
 /// Gives back what a failed ADD took, and nothing else.
-pub(super) fn give_back(config: &NetworkConfig, invocation: &Invocation, taken: &[IpAddr]) {
+pub(crate) fn give_back(config: &NetworkConfig, call: &Call, taken: &[IpAddr]) {
     // The error that made the ADD fail is the one to report; what stays is freed by DEL or GC.
     let _ = match &config.ipam {
         Ipam::HostLocal(block) if !taken.is_empty() => {
-            let key = Key::new(&invocation.container_id, &invocation.ifname);
+            let key = key_of(call);
             free_taken(&block.data_dir, &config.name, &key, taken)
         }
-        Ipam::Delegated(plugin) => delegate::run(plugin, Command::Del, config, invocation).map(|_| ()),
+        Ipam::Delegated(plugin) => delegate::ipam_as(plugin, Command::Del, call).map(|_| ()),
         _ => Ok(()),
     };
 }
@@ -217,19 +219,34 @@ fn free_taken(data_dir: &Path, network: &str, key: &Key, taken: &[IpAddr]) -> Re
 }
 
 /// Frees what an attachment has.
-pub(super) fn release(config: &NetworkConfig, invocation: &Invocation) -> Result<(), CniError> {
+pub(crate) fn release(config: &NetworkConfig, call: &Call) -> Result<(), CniError> {
     match &config.ipam {
         Ipam::None => Ok(()),
         Ipam::HostLocal(block) => {
-            let key = Key::new(&invocation.container_id, &invocation.ifname);
+            let key = key_of(call);
             ipam::release(&block.data_dir, &config.name, &key).map(|_| ()).map_err(ipam_error)
         }
-        Ipam::Delegated(plugin) => delegate::run(plugin, Command::Del, config, invocation).map(|_| ()),
+        Ipam::Delegated(plugin) => delegate::ipam_as(plugin, Command::Del, call).map(|_| ()),
+    }
+}
+
+/// Frees the addresses of a network that no valid attachment has. Very old files name no interface: then any of
+/// the container's counts.
+pub(crate) fn retain(data_dir: &Path, network: &str, valid: &[Attachment]) -> Result<(), CniError> {
+    let is_valid = |key: &Key| {
+        let same = |a: &Attachment| {
+            a.container_id == key.container_id && (a.ifname == key.ifname || key.ifname.is_empty())
+        };
+        valid.iter().any(same)
+    };
+    match Store::open_existing(data_dir, network).map_err(ipam_error)? {
+        Some(mut store) => store.retain(is_valid).map(|_| ()).map_err(ipam_error),
+        None => Ok(()),
     }
 }
 
 /// An IPAM error with its code and what to do about it.
-pub(super) fn ipam_error(error: IpamError) -> CniError {
+pub(crate) fn ipam_error(error: IpamError) -> CniError {
     let (code, details) = match &error {
         IpamError::Io { .. } => (ErrorCode::Io, "check the directory's owner, space and mount".to_string()),
         IpamError::Exhausted { dir, .. } => {

@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const SRCNAT: i32 = 100;
 
 /// Makes the tables be there; one that is right is only read.
-pub(super) fn ensure(
+pub(crate) fn ensure(
     kernel: &mut Kernel,
     config: &NetworkConfig,
     subnets: &[IpNetwork],
@@ -40,7 +40,7 @@ pub(super) fn ensure(
 }
 
 /// Removes the tables of a network that has no attachment left.
-pub(super) fn remove(kernel: &mut Kernel, network: &str, subnets: &[IpNetwork]) -> Result<(), CniError> {
+pub(crate) fn remove(kernel: &mut Kernel, network: &str, subnets: &[IpNetwork]) -> Result<(), CniError> {
     for subnet in subnets {
         let failed = || kernel_error(format!("masquerading of {subnet}"));
         let id = table(network, *subnet).id;

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(10);
 
 /// Returns when no address of the link is tentative any more.
-pub(super) fn wait(netns: &NetNs, ifname: &str) -> Result<(), CniError> {
+pub(crate) fn wait(netns: &NetNs, ifname: &str) -> Result<(), CniError> {
     let _inside = netns.enter().map_err(kernel_error("network namespace of the container"))?;
     let path = "/proc/thread-self/net/if_inet6";
     let start = Instant::now();

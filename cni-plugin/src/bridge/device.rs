@@ -4,13 +4,13 @@
 //! shared by all attachments and by other programs (its name is the field's contract), so it is made
 //! and corrected, never removed by DEL.
 
-use super::addressing::Addressing;
-use super::kernel_error;
+use crate::attach::addressing::Addressing;
+use crate::attach::{forwarding, kernel_error, random_mac};
 use crate::config::NetworkConfig;
 use crate::crash;
 use crate::types::{CniError, ErrorCode};
 use ipnetwork::IpNetwork;
-use netstate::{Address, Bridge, Kernel, Link, LinkChange, LinkKind, Mac, NewLink, NewLinkKind, Op, sysctl};
+use netstate::{Address, Bridge, Kernel, Link, LinkChange, LinkKind, NewLink, NewLinkKind, Op, sysctl};
 
 /// The bridge, up; made if it was not there.
 pub(super) fn ensure(
@@ -69,24 +69,6 @@ fn make(kernel: &mut Kernel, name: &str, mtu: Option<u32>) -> Result<Link, CniEr
     })
 }
 
-/// A locally administered address by chance.
-pub(super) fn random_mac() -> Result<Mac, CniError> {
-    let mut bytes = [0; 6];
-    // SAFETY: the pointer and the length are of the array above, which getrandom(2) fills.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    match got {
-        6 => Ok(Mac::local(bytes)),
-        _ => {
-            let why = std::io::Error::last_os_error();
-            Err(CniError::new(
-                ErrorCode::Io,
-                format!("no random bytes: {why}"),
-                "check that the kernel has getrandom",
-            ))
-        }
-    }
-}
-
 /// The gateway's addresses, on the bridge; forwarding of their families.
 pub(super) fn ensure_gateway(
     kernel: &mut Kernel,
@@ -109,7 +91,7 @@ pub(super) fn ensure_gateway(
         kernel.apply_all(&ops).map_err(kernel_error(format!("addresses of {name}")))?;
         crash::point("bridge: it has the gateway's address");
     }
-    enable_forwarding(&addressing.bridge_addresses)
+    forwarding::enable(addressing.bridge_addresses.iter().map(|net| net.ip()))
 }
 
 /// What makes one address be there, by the reference plugin's rule: IPv4 has one address; IPv6 several,
@@ -139,19 +121,6 @@ fn address_ops(
     let mut ops: Vec<Op> = in_the_way.into_iter().cloned().map(Op::DeleteAddress).collect();
     ops.push(Op::AddAddress(Address { broadcast: true, ..Address::of(bridge, wanted) }));
     Ok(ops)
-}
-
-fn enable_forwarding(addresses: &[IpNetwork]) -> Result<(), CniError> {
-    let keys = [
-        (addresses.iter().any(|a| a.is_ipv4()), "net/ipv4/ip_forward"),
-        (addresses.iter().any(|a| a.is_ipv6()), "net/ipv6/conf/all/forwarding"),
-    ];
-    for (_, key) in keys.iter().filter(|(wanted, _)| *wanted) {
-        if sysctl::write(key, "1").map_err(kernel_error("forwarding"))? {
-            crash::point("bridge: forwarding is on");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,32 +1,22 @@
-//! STATUS: whether an ADD would be served now, and if not, what to look at.
+//! STATUS of addresses: whether an ADD would find one.
 
 use super::addressing::{Source, SourceError, ipam_error, overlay_hint};
-use super::{Command, Invocation, delegate, kernel_error};
+use super::delegate;
 use crate::config::{HostLocal, Ipam, NetworkConfig, SubnetEnvError};
 use crate::ipam::Store;
+use crate::plugin::Call;
 use crate::types::{CniError, ErrorCode};
-use netstate::{Kernel, LinkKind};
 
-/// Succeeds if an ADD would find a bridge to use and an address to give.
-pub(super) fn status(config: &NetworkConfig, invocation: &Invocation) -> Result<(), CniError> {
-    let mut kernel = Kernel::open().map_err(kernel_error("the host's network namespace"))?;
-    let bridge = kernel.route.link(&config.bridge).map_err(kernel_error(&config.bridge))?;
-    if bridge.as_ref().is_some_and(|link| !matches!(link.kind, LinkKind::Bridge(_))) {
-        let msg = format!("the link {} exists and is not a bridge", config.bridge);
-        return Err(CniError::new(
-            ErrorCode::NotAvailable,
-            msg,
-            "set \"bridge\" to another name or delete the link",
-        ));
-    }
+/// Succeeds if an ADD would find an address. With `in_use` containers may be running whose way to other nodes
+/// went with the subnet file.
+pub(crate) fn check(config: &NetworkConfig, call: &Call, in_use: bool) -> Result<(), CniError> {
     match &config.ipam {
         Ipam::None => Ok(()),
-        Ipam::Delegated(plugin) => delegate::run(plugin, Command::Status, config, invocation).map(|_| ()),
-        Ipam::HostLocal(block) => has_address(config, block, bridge.is_some()),
+        Ipam::Delegated(plugin) => delegate::ipam(plugin, call).map(|_| ()),
+        Ipam::HostLocal(block) => has_address(config, block, in_use),
     }
 }
 
-/// With a bridge from before, containers may be running whose way to other nodes went with the file.
 fn has_address(config: &NetworkConfig, block: &HostLocal, in_use: bool) -> Result<(), CniError> {
     let source = Source::of(block).map_err(|error| {
         let gone = matches!(error, SourceError::File(SubnetEnvError::Missing(_)));

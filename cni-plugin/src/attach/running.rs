@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 /// Asks about a link of this thread's namespace; one that is gone is not running.
-pub(super) fn is_running(name: &str) -> Result<bool, CniError> {
+pub(crate) fn is_running(name: &str) -> Result<bool, CniError> {
     match flags(name) {
         Ok(flags) => Ok(flags & libc::IFF_RUNNING != 0),
         Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(false),

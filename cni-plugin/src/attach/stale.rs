@@ -1,41 +1,29 @@
-//! GC: removes links and addresses of this network that no valid attachment has.
+//! GC: removes links and addresses of a network that no valid attachment has. First the links, as an address is free
+//! only when nothing uses it any more; addresses of the store are this network's whoever took them.
 //!
-//! Lists all links of the host and reads all reservations: the one command that grows with the node.
-//! Links are known by alias, or by name where a crash left one without. Those of other networks, and
-//! those that the reference plugins made, are not touched; addresses of the store are this network's
-//! whoever took them.
+//! Lists all links of the host: the one command that grows with the node. Links are known by alias, or by name
+//! where a crash left one without. Those of other networks, and those that the reference plugins made, are not
+//! touched.
 
-use super::addressing::Source;
+use super::addressing::{self, Source};
 use super::links::{LinkOwner, alias_prefix, name_prefix};
-use super::{Command, Invocation, addressing, delegate, kernel_error, masquerade};
+use super::{delegate, kernel_error, masquerade};
 use crate::config::{Ipam, NetworkConfig};
-use crate::ipam::{Key, Store};
-use crate::types::{Attachment, CniError, ErrorCode};
+use crate::plugin::Call;
+use crate::types::{Attachment, CniError};
 use netstate::{Kernel, Link, LinkKind, Op};
 use std::collections::HashSet;
 
 /// Removes what no valid attachment has.
-pub(super) fn gc(config: &NetworkConfig, invocation: &Invocation) -> Result<(), CniError> {
-    let valid = config.valid_attachments.as_ref().ok_or_else(|| {
-        let msg = "GC came without cni.dev/valid-attachments, which is what it must keep";
-        CniError::new(
-            ErrorCode::InvalidConfig,
-            msg,
-            "the container runtime must send the list, an empty one if need be",
-        )
-    })?;
-    // First the links: an address is free only when nothing uses it any more.
+pub(crate) fn collect(config: &NetworkConfig, call: &Call) -> Result<(), CniError> {
+    let valid = call.valid_attachments()?;
     let mut kernel = Kernel::open().map_err(kernel_error("the host's network namespace"))?;
-    delete_links(&mut kernel, config, valid)?;
+    delete_links(&mut kernel, &config.name, &valid)?;
     match &config.ipam {
         Ipam::None => Ok(()),
-        Ipam::Delegated(plugin) => delegate::run(plugin, Command::Gc, config, invocation).map(|_| ()),
+        Ipam::Delegated(plugin) => delegate::ipam(plugin, call).map(|_| ()),
         Ipam::HostLocal(block) => {
-            let store =
-                Store::open_existing(&block.data_dir, &config.name).map_err(addressing::ipam_error)?;
-            if let Some(mut store) = store {
-                store.retain(|key| is_valid(valid, key)).map_err(addressing::ipam_error)?;
-            }
+            addressing::retain(&block.data_dir, &config.name, &valid)?;
             match (valid.is_empty(), Source::of(block)) {
                 // Nobody is left to be masqueraded.
                 (true, Ok(source)) => masquerade::remove(&mut kernel, &config.name, &source.subnets()),
@@ -45,16 +33,9 @@ pub(super) fn gc(config: &NetworkConfig, invocation: &Invocation) -> Result<(), 
     }
 }
 
-/// Very old files name no interface: then any of the container's counts.
-fn is_valid(valid: &[Attachment], key: &Key) -> bool {
-    valid
-        .iter()
-        .any(|a| a.container_id == key.container_id && (a.ifname == key.ifname || key.ifname.is_empty()))
-}
-
-fn delete_links(kernel: &mut Kernel, config: &NetworkConfig, valid: &[Attachment]) -> Result<(), CniError> {
+fn delete_links(kernel: &mut Kernel, network: &str, valid: &[Attachment]) -> Result<(), CniError> {
     let links = kernel.route.links().map_err(kernel_error("links"))?;
-    let stale = Stale::new(&config.name, valid);
+    let stale = Stale::new(network, valid);
     let ops: Vec<Op> =
         links.into_iter().filter(|link| stale.has(link)).map(|link| Op::DeleteLink(link.name)).collect();
     // All are tried; the first failure is reported.

@@ -7,13 +7,14 @@ use super::addressing::{Addressing, gateway_of};
 use super::{kernel_error, settle};
 use crate::config::NetworkConfig;
 use crate::crash;
-use crate::types::{CniError, ErrorCode};
+use crate::types::{CniError, ErrorCode, IpConfig};
+use ipnetwork::IpNetwork;
 use netstate::{Address, Kernel, LinkChange, NetNs, Op, Route, RouteScope, sysctl};
 use std::path::Path;
 
 /// Opens the container's namespace for ADD and CHECK. The host's own is refused, as by the reference
 /// plugins: `eth0` there is the node's.
-pub(super) fn open(path: &str) -> Result<NetNs, CniError> {
+pub(crate) fn open(path: &str) -> Result<NetNs, CniError> {
     let netns = NetNs::open(Path::new(path)).map_err(|e| {
         let msg = format!("CNI_NETNS cannot be used: {e}");
         CniError::new(
@@ -34,7 +35,7 @@ pub(super) fn open(path: &str) -> Result<NetNs, CniError> {
 }
 
 /// The container's namespace for DEL: `None` if there is nothing to do in it.
-pub(super) fn open_for_del(path: &str) -> Result<Option<NetNs>, CniError> {
+pub(crate) fn open_for_del(path: &str) -> Result<Option<NetNs>, CniError> {
     if path.is_empty() {
         return Ok(None);
     }
@@ -49,12 +50,22 @@ fn is_ours(netns: &NetNs) -> Result<bool, CniError> {
     Ok(inode(netns)? == inode(&ours)?)
 }
 
+/// How a container reaches its subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// On its link.
+    Link,
+    /// By its gateway, which alone is on the link.
+    ByGateway,
+}
+
 /// Sets up the container's end: up, addresses, routes.
-pub(super) fn configure(
+pub(crate) fn configure(
     netns: &NetNs,
     ifname: &str,
     config: &NetworkConfig,
     addressing: &Addressing,
+    reach: Reach,
 ) -> Result<(), CniError> {
     let has_v6 = addressing.ips.iter().any(|ip| ip.address.is_ipv6());
     let mut kernel = {
@@ -64,7 +75,7 @@ pub(super) fn configure(
     };
     crash::point("pod: sysctls are set");
     kernel
-        .apply_all(&operations(ifname, config, addressing))
+        .apply_all(&operations(ifname, config, addressing, reach))
         .map_err(kernel_error(format!("{ifname} in the container")))?;
     crash::point("pod: addresses and routes are set");
     match has_v6 && config.enable_dad {
@@ -74,21 +85,35 @@ pub(super) fn configure(
 }
 
 /// The batch, in an order in which each step finds what it needs.
-fn operations(ifname: &str, config: &NetworkConfig, addressing: &Addressing) -> Vec<Op> {
+fn operations(ifname: &str, config: &NetworkConfig, addressing: &Addressing, reach: Reach) -> Vec<Op> {
     let mut ops = vec![Op::ChangeLink(LinkChange { up: Some(true), ..LinkChange::of(ifname) })];
+    let (nodad, no_prefix_route) = (!config.enable_dad, reach == Reach::ByGateway);
     for ip in &addressing.ips {
-        let nodad = !config.enable_dad;
-        ops.push(Op::AddAddress(Address { nodad, broadcast: true, ..Address::of(ifname, ip.address) }));
+        let address = Address { nodad, broadcast: true, no_prefix_route, ..Address::of(ifname, ip.address) };
+        ops.push(Op::AddAddress(address));
+    }
+    let mut routes: Vec<Route> = addressing.routes.iter().map(|r| route(r, ifname, addressing)).collect();
+    if reach == Reach::ByGateway {
+        routes.extend(addressing.ips.iter().flat_map(|ip| by_gateway(ip, ifname)));
     }
     // Routes that reach a gateway come before those that go by it.
-    let mut routes: Vec<Route> = addressing.routes.iter().map(|r| route(r, ifname, addressing)).collect();
     routes.sort_by_key(|r| r.via.is_some());
     ops.extend(routes.into_iter().map(Op::ReplaceRoute));
     ops
 }
 
+/// The route to an address's gateway, and the one to its subnet by that.
+fn by_gateway(ip: &IpConfig, ifname: &str) -> Vec<Route> {
+    let Some(gateway) = ip.gateway else { return Vec::new() };
+    let source = Some(ip.address.ip());
+    let to_gateway = Route { scope: RouteScope::Link, source, ..Route::of(IpNetwork::from(gateway), ifname) };
+    let subnet = IpNetwork::new(ip.address.network(), ip.address.prefix()).unwrap_or(ip.address);
+    let to_subnet = Route { source, ..Route::of(subnet, ifname).via(gateway) };
+    vec![to_gateway, to_subnet]
+}
+
 /// A route of the result as the kernel has it.
-pub(super) fn route(route: &crate::types::Route, ifname: &str, addressing: &Addressing) -> Route {
+pub(crate) fn route(route: &crate::types::Route, ifname: &str, addressing: &Addressing) -> Route {
     let mut kernel_route = Route::of(route.dst, ifname);
     kernel_route.via = gateway_of(route, &addressing.ips);
     kernel_route.mtu = route.mtu;

@@ -5,17 +5,24 @@
 //! Its alias says the same in words. The kernel takes no alias while it makes a link, so between two
 //! operations of ADD there is a link without: the network's 3 characters let GC know it all the same.
 
+use crate::plugin::{Call, Invocation};
 use std::fmt::Write;
 
 /// An attachment of a network, as links are named after it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LinkOwner<'a> {
+pub(crate) struct LinkOwner<'a> {
     pub network: &'a str,
     pub container_id: &'a str,
     pub ifname: &'a str,
 }
 
-impl LinkOwner<'_> {
+impl<'a> LinkOwner<'a> {
+    /// The attachment of a call.
+    pub fn of(call: &'a Call) -> Self {
+        let Invocation { container_id, ifname, .. } = &call.invocation;
+        LinkOwner { network: &call.name, container_id, ifname }
+    }
+
     /// The host end's name, 15 characters.
     pub fn host_name(&self) -> String {
         let key = format!("{}\n{}\n{}", self.network, self.container_id, self.ifname);
@@ -31,12 +38,12 @@ impl LinkOwner<'_> {
 }
 
 /// What the alias of every link of a network begins with.
-pub(super) fn alias_prefix(network: &str) -> String {
+pub(crate) fn alias_prefix(network: &str) -> String {
     netstate::owned_alias("cni", &format!("{network}/"))
 }
 
 /// What the name of every host end of a network begins with.
-pub(super) fn name_prefix(network: &str) -> String {
+pub(crate) fn name_prefix(network: &str) -> String {
     let mut name = String::from("veth");
     push_base32(&mut name, fnv(network), 3);
     name

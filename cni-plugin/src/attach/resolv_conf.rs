@@ -4,7 +4,7 @@ use crate::types::{CniError, Dns, ErrorCode};
 use std::path::Path;
 
 /// Reads the file.
-pub(super) fn read(path: &Path) -> Result<Dns, CniError> {
+pub(crate) fn read(path: &Path) -> Result<Dns, CniError> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         let msg = format!("cannot read ipam.resolvConf {}: {e}", path.display());
         CniError::new(ErrorCode::Io, msg, "correct resolvConf in the network's file or make the file")

@@ -1,0 +1,28 @@
+//! ADD: addressing, bridge, veth, container.
+
+use super::device;
+use crate::attach::attempt::Attempt;
+use crate::attach::masquerade;
+use crate::attach::pod::{self, Reach};
+use crate::types::{CniError, CniResult, Interface};
+use netstate::BridgePort;
+
+/// Attaches a container and answers with its result.
+pub(super) fn attach(attempt: &mut Attempt) -> Result<CniResult, CniError> {
+    let config = attempt.config;
+    let bridge = device::ensure(&mut attempt.kernel, config, attempt.addressing.mtu)?;
+    device::ensure_gateway(&mut attempt.kernel, config, &bridge, &attempt.addressing)?;
+    attempt.make_pair(Some(&config.bridge))?;
+    let port = BridgePort { hairpin: Some(config.hairpin), isolated: config.isolated.then_some(true) };
+    attempt.finish_pair((config.hairpin || config.isolated).then_some(port))?;
+    if !config.disable_container_interface {
+        let ifname = &attempt.call.invocation.ifname;
+        pod::configure(&attempt.netns, ifname, config, &attempt.addressing, Reach::Link)?;
+    }
+    masquerade::ensure(&mut attempt.kernel, config, &attempt.addressing.masquerade)?;
+    let [host, container] = attempt.interfaces(!config.disable_container_interface)?;
+    let mac = bridge.mac.map(|mac| mac.to_string()).unwrap_or_else(|| host.mac.clone());
+    let bridge =
+        Interface { name: bridge.name.to_string(), mac, mtu: Some(bridge.mtu), ..Interface::default() };
+    Ok(attempt.result([bridge, host, container]))
+}
