@@ -6,6 +6,7 @@
 //!   plugins and keeps the results, in libcni's forms.
 
 mod attach;
+mod bandwidth;
 mod bridge;
 pub mod caller;
 mod chain;
@@ -17,5 +18,6 @@ pub mod ipam;
 mod loopback;
 pub mod plugin;
 mod ptp;
+mod record;
 mod static_ipam;
 pub mod types;
