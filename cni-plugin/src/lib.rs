@@ -20,4 +20,5 @@ pub mod plugin;
 mod ptp;
 mod record;
 mod static_ipam;
+mod tuning;
 pub mod types;
