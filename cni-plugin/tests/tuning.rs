@@ -282,10 +282,10 @@ fn gc_forgets_backups_of_its_network_only() {
     assert!(node.dir.path().join("t/c9_eth0.json").exists());
 }
 
-/// In a mount namespace in which /etc is the test's.
+/// In a mount namespace in which /etc is the test's. Release 1.1.1 of the reference knows no such list yet.
 #[test]
 fn the_administrators_list_holds() {
-    for whose in Whose::BOTH {
+    for whose in [Whose::Ours] {
         let (node, pod) = setup();
         let list = node.dir.path().join("etc/cni/tuning");
         std::fs::create_dir_all(&list).unwrap();
