@@ -6,6 +6,7 @@
 //!   plugins and keeps the results, in libcni's forms.
 
 mod attach;
+mod bandwidth;
 mod bridge;
 pub mod caller;
 mod chain;
@@ -19,5 +20,7 @@ mod loopback;
 pub mod plugin;
 pub mod portmap;
 mod ptp;
+mod record;
 mod static_ipam;
+mod tuning;
 pub mod types;

@@ -19,7 +19,13 @@ fn used(row: &Row) -> Cell<'_> {
 }
 
 /// Kills a command at step after step until it survives; `then` has to bring the node back to what it was.
-fn at_each_step(row: &Row, command: &str, before: impl Fn(&Cell), then: impl Fn(&Cell, &str)) -> u32 {
+fn at_each_step(
+    row: &Row,
+    command: &str,
+    before: impl Fn(&Cell),
+    how: &str,
+    then: impl Fn(&Cell, &str),
+) -> u32 {
     for step in 1.. {
         let cell = used(row);
         let clean = snapshot(&cell.node, &cell.pod);
@@ -34,8 +40,11 @@ fn at_each_step(row: &Row, command: &str, before: impl Fn(&Cell), then: impl Fn(
         let when = format!("{} {command} killed after step {:?}", row.plugin, steps.lines().last());
         assert_eq!(output.status.signal(), Some(9), "{when}: {}", String::from_utf8_lossy(&output.stdout));
         then(&cell, &when);
-        for (place, was) in clean {
-            assert_eq!(snapshot(&cell.node, &cell.pod)[place], was, "{when}: {place}");
+        let now = snapshot(&cell.node, &cell.pod);
+        // GC is not told of containers that are gone, and so cannot look into them.
+        let looked = |place: &str| how == "DEL" || !place.ends_with("of the container");
+        for (place, was) in clean.into_iter().filter(|(place, _)| looked(place)) {
+            assert_eq!(now[place], was, "{when}, then {how}: {place}");
         }
     }
     unreachable!()
@@ -48,7 +57,7 @@ fn del(cell: &Cell, when: &str) {
 #[test]
 fn del_cleans_an_add_that_was_killed_at_any_step() {
     for row in rows() {
-        at_each_step(&row, "ADD", |_| {}, del);
+        at_each_step(&row, "ADD", |_| {}, "DEL", del);
     }
 }
 
@@ -56,7 +65,7 @@ fn del_cleans_an_add_that_was_killed_at_any_step() {
 fn a_second_del_finishes_one_that_was_killed_at_any_step() {
     for row in rows() {
         let add = |cell: &Cell| drop(cell.call("ADD", &json!({})).unwrap());
-        at_each_step(&row, "DEL", add, del);
+        at_each_step(&row, "DEL", add, "DEL", del);
     }
 }
 
@@ -67,6 +76,7 @@ fn gc_cleans_an_add_that_was_killed_at_any_step_and_keeps_the_others() {
             &row,
             "ADD",
             |_| {},
+            "GC",
             |cell, when| {
                 let gc = |valid: Value| {
                     let keys = json!({"cni.dev/valid-attachments": valid});
@@ -78,9 +88,11 @@ fn gc_cleans_an_add_that_was_killed_at_any_step_and_keeps_the_others() {
                     let call = |command| {
                         Call::new(Whose::Ours, command, "kept", &path).of(Whose::Ours, cell.row.plugin)
                     };
-                    let result = call("ADD").run(&cell.config).unwrap_or_else(|e| panic!("{when}: {e}"));
-                    gc(json!([{"containerID": "kept", "ifname": "eth0"}]));
+                    // Two cannot have one host port.
                     let mut config = cell.config.clone();
+                    config["runtimeConfig"]["portMappings"] = json!([]);
+                    let result = call("ADD").run(&config).unwrap_or_else(|e| panic!("{when}: {e}"));
+                    gc(json!([{"containerID": "kept", "ifname": "eth0"}]));
                     config["prevResult"] = result;
                     call("CHECK").run(&config).unwrap_or_else(|e| panic!("{when}: GC broke another: {e}"));
                 }

@@ -20,6 +20,8 @@ fn life(row: &Row, whose: Whose, version: &str) -> Result<Value, Value> {
     assert_eq!(result["cniVersion"], *version, "{place}");
     let check = cell.call("CHECK", &json!({"prevResult": result}));
     match version {
+        // It looks for the chains of IPv6, which it makes for containers with such an address alone.
+        _ if whose == Whose::Reference && row.plugin == "portmap" => {}
         "0.4.0" | "1.0.0" | "1.1.0" => drop(check.unwrap_or_else(|e| panic!("{place}: CHECK: {e}"))),
         _ => assert_eq!(check.unwrap_err()["code"], 1, "{place}: CHECK came with 0.4.0"),
     }
@@ -36,6 +38,11 @@ fn every_version_gives_the_reference_plugins_results() {
     for row in rows() {
         for version in VERSIONS {
             let ours = life(&row, Whose::Ours, version);
+            if row.plugin == "weft-cni" && version < "0.3.0" {
+                // The bandwidth plugin finds the link to shape in the result, which has none then.
+                assert_eq!(ours.unwrap_err()["code"], 1, "{version}");
+                continue;
+            }
             if !row.reference || version == "1.1.0" {
                 ours.unwrap_or_else(|e| panic!("{} {version}: {e}", row.plugin));
                 continue;

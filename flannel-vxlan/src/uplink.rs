@@ -190,6 +190,8 @@ mod tests {
             parent: None,
             parent_netnsid: None,
             promiscuous: false,
+            all_multicast: false,
+            txqlen: 0,
             port: None,
             kind: LinkKind::Plain,
         };

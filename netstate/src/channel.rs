@@ -281,8 +281,22 @@ impl Channel {
     where
         T: NetlinkSerializable + NetlinkDeserializable,
     {
+        self.get_with(what, request, 0, absent)
+    }
+
+    /// [`Self::get`] with more flags.
+    pub fn get_with<T>(
+        &mut self,
+        what: &'static str,
+        request: T,
+        flags: u16,
+        absent: &[i32],
+    ) -> Result<Option<T>>
+    where
+        T: NetlinkSerializable + NetlinkDeserializable,
+    {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut request = Request::of(request, 0);
+        let mut request = Request::of(request, flags);
         request.set(self.sequence, 0);
         self.send(&request.0, 1)?;
         loop {

@@ -22,6 +22,10 @@ impl fmt::Display for Op {
             Self::DeleteNeighbour(n) => write!(f, "ip neighbour delete {} dev {}", n.ip, n.dev),
             Self::ReplaceFdb(e) => write!(f, "bridge fdb replace {e}"),
             Self::DeleteFdb(e) => write!(f, "bridge fdb delete {e}"),
+            Self::AddQdisc(q) => write!(f, "tc qdisc add {q}"),
+            Self::DeleteQdisc { dev, hook } => write!(f, "tc qdisc delete dev {dev} {hook}"),
+            Self::AddClass(c) => write!(f, "tc class add {c}"),
+            Self::AddFilter(filter) => write!(f, "tc filter add {filter}"),
             Self::WriteSysctl { key, value } => write!(f, "sysctl -w {key}={value}"),
             Self::ReplaceTable(table) => {
                 write!(f, "nft table {} replaced ({} rules)", table.id, table.rule_count())
@@ -51,6 +55,7 @@ impl fmt::Display for NewLink {
                 }
             }
             NewLinkKind::Bridge(_) => write!(f, " type bridge")?,
+            NewLinkKind::Ifb => write!(f, " type ifb")?,
             NewLinkKind::Vxlan(v) => {
                 write!(f, " type vxlan id {} dstport {}", v.vni, v.port)?;
                 word(f, "local", v.local)?;
@@ -75,6 +80,8 @@ impl fmt::Display for LinkChange {
         }
         let on_off = |on| if on { "on" } else { "off" };
         word(f, "promisc", self.promiscuous.map(on_off))?;
+        word(f, "allmulticast", self.all_multicast.map(on_off))?;
+        word(f, "txqueuelen", self.txqlen)?;
         word(f, "type bridge_slave hairpin", self.port.and_then(|p| p.hairpin).map(on_off))?;
         if self.netns.is_some() {
             write!(f, " netns (pod)")?

@@ -20,6 +20,7 @@ use crate::{
     RouteScope, Rule, Vxlan,
     channel::Request,
     message::{family, route_address},
+    tc::wire,
 };
 
 impl Op {
@@ -53,6 +54,12 @@ impl Op {
             Self::DeleteNeighbour(n) => Request::of(Rtnl::DelNeighbour(neighbour(n, index[0])), 0),
             Self::ReplaceFdb(e) => Request::of(Rtnl::NewNeighbour(fdb(e, index[0])), replace),
             Self::DeleteFdb(e) => Request::of(Rtnl::DelNeighbour(fdb(e, index[0])), 0),
+            Self::AddQdisc(q) => Request::of(Rtnl::NewQueueDiscipline(wire::qdisc(q, index[0])), create),
+            Self::DeleteQdisc { hook, .. } => {
+                Request::of(Rtnl::DelQueueDiscipline(wire::qdisc_at(index[0], *hook)), 0)
+            }
+            Self::AddClass(c) => Request::of(Rtnl::NewTrafficClass(wire::class(c, index[0])), create),
+            Self::AddFilter(f) => Request::of(Rtnl::NewTrafficFilter(wire::filter(f, index)), create),
             Self::WriteSysctl { .. } | Self::ReplaceTable(_) | Self::DeleteTable(_) => return None,
         })
     }
@@ -127,6 +134,7 @@ fn link_info(link: &NewLink) -> Vec<LinkInfo> {
             }
             info
         }
+        NewLinkKind::Ifb => vec![LinkInfo::Kind(InfoKind::Ifb)],
         NewLinkKind::Vxlan(vxlan) => {
             vec![LinkInfo::Kind(InfoKind::Vxlan), LinkInfo::Data(InfoData::Vxlan(vxlan_data(vxlan)))]
         }
@@ -169,9 +177,14 @@ fn changed_link(change: &LinkChange, index: [u32; 2]) -> LinkMessage {
         message.header.change_mask |= LinkFlags::Promisc;
         message.header.flags.set(LinkFlags::Promisc, on);
     }
+    if let Some(on) = change.all_multicast {
+        message.header.change_mask |= LinkFlags::Allmulti;
+        message.header.flags.set(LinkFlags::Allmulti, on);
+    }
     let attributes = &mut message.attributes;
     attributes.extend(change.name.as_ref().map(|name| LinkAttribute::IfName(name.to_string())));
     attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+    attributes.extend(change.txqlen.map(LinkAttribute::TxQueueLen));
     attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     attributes.extend(change.alias.clone().map(LinkAttribute::IfAlias));
     attributes.extend(change.netns.map(netns_attribute));

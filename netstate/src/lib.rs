@@ -41,6 +41,7 @@ mod state;
 
 pub mod nft;
 pub mod sysctl;
+pub mod tc;
 
 pub use address::Address;
 pub use apply::Kernel;

@@ -80,6 +80,10 @@ pub struct Link {
     pub parent_netnsid: Option<i32>,
     /// Promiscuous (`IFF_PROMISC`).
     pub promiscuous: bool,
+    /// Takes all multicast frames (`IFF_ALLMULTI`).
+    pub all_multicast: bool,
+    /// Transmit queue length, packets.
+    pub txqlen: u32,
     /// How it is a bridge's port, if it is one.
     pub port: Option<BridgePort>,
     /// What kind of device.
@@ -183,6 +187,8 @@ pub enum NewLinkKind {
     Bridge(Bridge),
     /// A VXLAN device.
     Vxlan(Vxlan),
+    /// An intermediate functional block: what is redirected to it passes its qdisc and goes on.
+    Ifb,
 }
 
 /// The other end of a new veth pair, made straight in its namespace under its last name: no second
@@ -228,6 +234,10 @@ pub struct LinkChange {
     pub alias: Option<String>,
     /// Promiscuous mode.
     pub promiscuous: Option<bool>,
+    /// Takes all multicast frames.
+    pub all_multicast: Option<bool>,
+    /// Transmit queue length, packets.
+    pub txqlen: Option<u32>,
     /// Moved to this namespace.
     pub netns: Option<NetNsTarget>,
     /// As a bridge's port.
@@ -248,6 +258,8 @@ impl LinkChange {
             name: None,
             alias: None,
             promiscuous: None,
+            all_multicast: None,
+            txqlen: None,
             netns: None,
             port: None,
             no_link_local: false,

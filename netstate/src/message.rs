@@ -41,7 +41,7 @@ pub(crate) fn get_link(name: &str) -> Rtnl {
     Rtnl::GetLink(message)
 }
 
-pub(crate) fn get_link_numbered(index: u32) -> Rtnl {
+pub(crate) fn get_link_at(index: u32) -> Rtnl {
     let Rtnl::GetLink(mut message) = get_links() else { unreachable!("get_links makes a GetLink") };
     message.header.index = index;
     Rtnl::GetLink(message)
@@ -134,6 +134,8 @@ pub(crate) fn link(message: Rtnl) -> Option<Link> {
         parent: None,
         parent_netnsid: None,
         promiscuous: flags.contains(LinkFlags::Promisc),
+        all_multicast: flags.contains(LinkFlags::Allmulti),
+        txqlen: 0,
         port: None,
         kind: LinkKind::Plain,
     };
@@ -142,6 +144,7 @@ pub(crate) fn link(message: Rtnl) -> Option<Link> {
             LinkAttribute::IfName(name) => link.name = name.into(),
             LinkAttribute::Address(bytes) => link.mac = Mac::from_slice(&bytes),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::TxQueueLen(packets) => link.txqlen = packets,
             LinkAttribute::Controller(index) => link.master = Some(index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Link(index) => link.parent = Some(index),

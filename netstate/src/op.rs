@@ -2,7 +2,7 @@
 //!
 //! Wire form: `encode.rs`. Text form, which is what a person would type: `display.rs`.
 
-use crate::{Address, Error, FdbEntry, LinkChange, Neighbour, NewLink, Route, Rule, nft};
+use crate::{Address, Error, FdbEntry, LinkChange, Neighbour, NewLink, Route, Rule, nft, tc};
 
 /// One change of the kernel's network state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,19 @@ pub enum Op {
     ReplaceFdb(FdbEntry),
     /// Deletes a forwarding database entry; one that is gone is fine.
     DeleteFdb(FdbEntry),
+    /// Adds a qdisc; one that is there is an error.
+    AddQdisc(tc::Qdisc),
+    /// Deletes the qdisc at a hook, with its classes and filters; none there is fine.
+    DeleteQdisc {
+        /// The device.
+        dev: crate::DevName,
+        /// Where on it.
+        hook: tc::Hook,
+    },
+    /// Adds a class; one that is there is an error.
+    AddClass(tc::Class),
+    /// Adds a filter.
+    AddFilter(tc::Filter),
     /// Writes a sysctl of the calling thread's namespace.
     WriteSysctl {
         /// Below /proc/sys.
@@ -57,6 +70,13 @@ impl Op {
             Self::ReplaceRoute(r) | Self::DeleteRoute(r) => [r.dev.as_ref(), None],
             Self::ReplaceNeighbour(n) | Self::DeleteNeighbour(n) => [Some(&n.dev), None],
             Self::ReplaceFdb(e) | Self::DeleteFdb(e) => [Some(&e.dev), None],
+            Self::AddQdisc(q) => [Some(&q.dev), None],
+            Self::DeleteQdisc { dev, .. } => [Some(dev), None],
+            Self::AddClass(c) => [Some(&c.dev), None],
+            Self::AddFilter(f) => match &f.verdict {
+                tc::Verdict::Redirect(target) => [Some(&f.dev), Some(target)],
+                _ => [Some(&f.dev), None],
+            },
             _ => [None, None],
         }
     }
@@ -71,7 +91,9 @@ impl Op {
             Self::DeleteRoute(_) | Self::DeleteRule(_) => {
                 matches!(errno, libc::ESRCH | libc::ENOENT | libc::ENODEV)
             }
-            Self::DeleteNeighbour(_) | Self::DeleteFdb(_) => matches!(errno, libc::ENOENT | libc::ENODEV),
+            Self::DeleteNeighbour(_) | Self::DeleteFdb(_) | Self::DeleteQdisc { .. } => {
+                matches!(errno, libc::ENOENT | libc::ENODEV)
+            }
             _ => false,
         }
     }
@@ -85,6 +107,7 @@ impl Op {
                 | Self::DeleteRoute(_)
                 | Self::DeleteNeighbour(_)
                 | Self::DeleteFdb(_)
+                | Self::DeleteQdisc { .. }
         )
     }
 
@@ -97,6 +120,9 @@ impl Op {
             Self::AddRule(_) | Self::DeleteRule(_) => "rule",
             Self::ReplaceNeighbour(_) | Self::DeleteNeighbour(_) => "neighbour",
             Self::ReplaceFdb(_) | Self::DeleteFdb(_) => "fdb",
+            Self::AddQdisc(_) | Self::DeleteQdisc { .. } => "qdisc",
+            Self::AddClass(_) => "class",
+            Self::AddFilter(_) => "filter",
             Self::WriteSysctl { .. } => "sysctl",
             Self::ReplaceTable(_) | Self::DeleteTable(_) => "table",
         }

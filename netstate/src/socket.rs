@@ -1,11 +1,13 @@
 //! The rtnetlink socket: typed lists of what the kernel has.
 
+use netlink_packet_core::{NLM_F_ACK, NLM_F_ECHO};
+use netlink_packet_route::RouteNetlinkMessage as Rtnl;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::{
     Address, FdbEntry, Link, Neighbour, NetNs, Result, Route, Rule,
     channel::{Channel, Traffic},
-    message,
+    message, tc,
 };
 
 /// A `NETLINK_ROUTE` socket: lists of links, addresses, routes, rules, neighbours and FDB entries.
@@ -47,6 +49,43 @@ impl RouteSocket {
         Ok(found.and_then(message::link))
     }
 
+    /// The link of that index, if there is one.
+    pub fn link_at(&mut self, index: u32) -> Result<Option<Link>> {
+        if index == 0 {
+            return Ok(None); // the kernel would take it for a request without a device
+        }
+        let found = self.channel.get("link", message::get_link_at(index), &[libc::ENODEV])?;
+        Ok(found.and_then(message::link))
+    }
+
+    /// The qdisc at a hook of `link`; `None` for the kernel's own that nobody set.
+    pub fn qdisc_of(&mut self, link: &Link, hook: tc::Hook) -> Result<Option<tc::Qdisc>> {
+        let request = Rtnl::GetQueueDiscipline(tc::wire::qdisc_at(link.index, hook));
+        // Older kernels answer only to ECHO; of a built-in qdisc some send nothing but the acknowledgement.
+        let flags = NLM_F_ECHO | NLM_F_ACK;
+        let found = self.channel.get_with("qdisc", request, flags, &[libc::ENOENT, libc::ENODEV])?;
+        let found = found.and_then(|m| tc::wire::read_qdisc(m, &link.name));
+        // What the kernel put there by itself has no handle.
+        Ok(found.filter(|qdisc| qdisc.handle.major != 0))
+    }
+
+    /// The htb classes of `link`.
+    pub fn classes_of(&mut self, link: &Link) -> Result<Vec<tc::Class>> {
+        let request = || tc::wire::get_classes(link.index);
+        self.channel.dump("classes", request, |m| tc::wire::read_class(m, &link.name))
+    }
+
+    /// The u32 filters of a qdisc of `link`. `targets` names the devices that they may redirect to.
+    pub fn filters_of(
+        &mut self,
+        link: &Link,
+        parent: tc::Handle,
+        targets: &[Link],
+    ) -> Result<Vec<tc::Filter>> {
+        let request = || tc::wire::get_filters(link.index, parent);
+        self.channel.dump("filters", request, |m| tc::wire::read_filter(m, &link.name, targets))
+    }
+
     /// Addresses of all devices, of both families. `links` names the devices.
     pub fn addresses(&mut self, links: &[Link]) -> Result<Vec<Address>> {
         self.channel.dump("addresses", message::get_addresses, |m| message::address(m, links))
@@ -86,8 +125,7 @@ impl RouteSocket {
     /// The device by which packets to `dest` leave; asks for one route and one link, however many there are.
     pub fn device_to(&mut self, dest: std::net::IpAddr) -> Result<Option<crate::DevName>> {
         let Some((_, index)) = self.chosen_way(dest)? else { return Ok(None) };
-        let found = self.channel.get("link", message::get_link_numbered(index), &[libc::ENODEV])?;
-        Ok(found.and_then(message::link).map(|link| link.name))
+        Ok(self.link_at(index)?.map(|link| link.name))
     }
 
     fn chosen_way(&mut self, dest: std::net::IpAddr) -> Result<Option<(bool, u32)>> {

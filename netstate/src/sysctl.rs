@@ -27,8 +27,11 @@ pub fn read_if_there(key: &str) -> Result<Option<String>> {
 
 /// Sets `key` to `value`; answers whether it had another value before.
 pub fn write(key: &str, value: &str) -> Result<bool> {
-    if read(key)? == value {
-        return Ok(false);
+    match read(key) {
+        Ok(found) if found == value => return Ok(false),
+        // Some can only be written, such as net/ipv4/route/flush.
+        Err(Error::Sysctl { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+        read => drop(read?),
     }
     let path = path(key)?;
     fs::write(&path, value).map_err(|source| Error::Sysctl { path, source })?;

@@ -21,6 +21,7 @@ fn pool(node: &Node) -> Value {
 /// All personalities.
 pub fn rows() -> Vec<Row> {
     let row = |plugin, keys| Row { plugin, keys, behind: false, reference: true };
+    let behind = |plugin, keys| Row { behind: true, ..row(plugin, keys) };
     vec![
         row("bridge", |node| json!({"bridge": "cni0", "isDefaultGateway": true, "ipam": pool(node)})),
         row("host-local", |node| json!({"ipam": pool(node)})),
@@ -31,7 +32,32 @@ pub fn rows() -> Vec<Row> {
         row("ptp", |node| json!({"ipam": pool(node), "mtu": 1400})),
         row("loopback", |_| json!({})),
         Row { reference: false, ..row("flannel", flannel) },
+        behind("portmap", |node| {
+            json!({"dataDir": node.dir.path().join("portmap"), "runtimeConfig": {"portMappings": [
+                {"hostPort": 20080, "containerPort": 80, "protocol": "tcp"},
+                {"hostPort": 20053, "containerPort": 53, "protocol": "udp"}]}})
+        }),
+        behind("bandwidth", |node| {
+            json!({"dataDir": node.dir.path().join("bandwidth"), "runtimeConfig": {"bandwidth": {
+                "ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 4_000_000, "egressBurst": 8_000_000}}})
+        }),
+        behind("tuning", |node| {
+            json!({"dataDir": node.dir.path().join("tuning"), "mtu": 1300, "promisc": true, "mac": "02:00:00:00:00:77",
+                "sysctl": {"net.core.somaxconn": "500", "net.ipv4.conf.eth0.log_martians": "1"}})
+        }),
+        Row { reference: false, ..row("weft-cni", chain) },
     ]
+}
+
+/// The whole chain in one process.
+fn chain(node: &Node) -> Value {
+    let folder = |name: &str| node.dir.path().join(name);
+    json!({"bridge": "cni0", "isDefaultGateway": true, "ipam": pool(node),
+        "portmap": {"dataDir": folder("portmap")}, "bandwidth": {"dataDir": folder("bandwidth")},
+        "tuning": {"dataDir": folder("tuning"), "sysctl": {"net.core.somaxconn": "500"}},
+        "runtimeConfig": {
+            "portMappings": [{"hostPort": 20080, "containerPort": 80, "protocol": "tcp"}],
+            "bandwidth": {"ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 4_000_000, "egressBurst": 8_000_000}}})
 }
 
 fn flannel(node: &Node) -> Value {
