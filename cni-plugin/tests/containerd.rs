@@ -7,13 +7,23 @@ mod runtimes;
 
 #[test]
 fn ctr_runs_a_container_that_reaches_its_gateway() {
-    let said = runtimes::run("containerd.sh");
-    assert!(said.contains("inet 10.88.7.2/24") && said.contains("default via 10.88.7.1"), "{said}");
-    assert!(said.contains("1 packets received"), "{said}");
+    for plugins in ["own", "names"] {
+        let said = runtimes::run("containerd.sh", plugins);
+        assert!(
+            said.contains("inet 10.88.7.2/24") && said.contains("default via 10.88.7.1"),
+            "{plugins}: {said}"
+        );
+        assert!(said.contains("1 packets received"), "{plugins}: {said}");
+    }
 }
 
 #[test]
 fn the_cri_runs_a_pod_and_removes_it() {
-    let said = runtimes::run("cri.sh");
-    assert!(said.contains("status has the address") && said.contains("bytes from 10.88.7.2"), "{said}");
+    for plugins in ["own", "names"] {
+        let said = runtimes::run("cri.sh", plugins);
+        assert!(
+            said.contains("status has the address") && said.contains("bytes from 10.88.7.2"),
+            "{plugins}: {said}"
+        );
+    }
 }

@@ -7,6 +7,11 @@ mod runtimes;
 
 #[test]
 fn podman_runs_a_container_with_a_published_port() {
-    let said = runtimes::run("podman.sh");
-    assert!(said.contains("inet 10.88.7.2/24") && said.contains("hello"), "{said}");
+    for plugins in ["own", "names"] {
+        let said = runtimes::run("podman.sh", plugins);
+        assert!(said.contains("inet 10.88.7.2/24"), "{plugins}: {said}");
+        for way in ["node: hello", "localhost: hello", "hairpin: hello", "outside: hello"] {
+            assert!(said.contains(way), "{plugins}, {way}: {said}");
+        }
+    }
 }

@@ -57,13 +57,16 @@ impl Chain {
         let network = format!("bench{number}");
         let first = json!({
             "cniVersion": "1.0.0", "name": network, "type": shape.first, "bridge": format!("bench{number}"),
-            "isDefaultGateway": true, "hairpinMode": true, "dataDir": work.join("tuning"),
+            "isDefaultGateway": true, "hairpinMode": true,
             "ipam": {"type": "host-local", "subnet": format!("10.{}.0.0/16", 64 + number), "dataDir": work},
         });
-        let block = |name: &str| match name {
-            "tuning" => json!({"sysctl": {"net.core.somaxconn": "500"}, "dataDir": work.join("tuning")}),
-            "portmap" => json!({"snat": true}),
-            _ => json!({}),
+        // Nothing in the machine's own folders.
+        let block = |name: &str| {
+            let mut block = json!({"dataDir": work.join(name)});
+            if name == "tuning" {
+                block["sysctl"] = json!({"net.core.somaxconn": "500"});
+            }
+            block
         };
         if side == Side::One {
             // Its first plugin is the bridge.

@@ -1,8 +1,9 @@
 # Sourced by containerd.sh and podman.sh: a private world and an image. The caller has made mount, network and PID
 # namespaces (unshare --mount --net --pid --fork --kill-child), so all of it ends with the script.
-#   $1 the folder for everything   $2 the plugin
+#   $1 the folder for everything   $2 the plugin   $3 "own": our type beside the reference plugins; "names": ours alone,
+#   under the names of the reference plugins and of flannel's
 set -euo pipefail
-work=$1 plugin=$2
+work=$1 plugin=$2 plugins=$3
 need() { command -v "$1" >/dev/null || { echo "NEEDS: apt-get install -y --no-install-recommends $2" >&2; exit 3; }; }
 need busybox busybox-static
 busybox --list | grep -q '^httpd$' || { echo "NEEDS: apt-get install -y busybox-static" >&2; exit 3; }
@@ -21,8 +22,13 @@ mount -t tmpfs run /run
 mkdir -p /run/lock
 mkdir -p /opt/cni/bin /etc/cni/net.d
 rm -f /etc/cni/net.d/*
-ln -s /usr/lib/cni/* /opt/cni/bin/
 cp "$plugin" /opt/cni/bin/weft-cni
+case $plugins in
+  own) ln -s /usr/lib/cni/* /opt/cni/bin/ ;;
+  names) for name in bridge host-local static ptp loopback portmap bandwidth tuning firewall flannel; do
+    ln -s weft-cni "/opt/cni/bin/$name"
+  done ;;
+esac
 # crun 1.8 refuses hybrid cgroups while v2 holds a controller.
 if [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs hide /sys/fs/cgroup/unified; fi
 ip link set lo up
@@ -47,6 +53,20 @@ image() { # OUT NAME [CMD]
 }
 
 network() { # FILE
+  if [ "$plugins" = names ]; then
+    mkdir -p /run/flannel
+    printf 'FLANNEL_NETWORK=10.88.0.0/16\nFLANNEL_SUBNET=10.88.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n' > /run/flannel/subnet.env
+    cat > "$1" <<EOF
+{"cniVersion":"0.4.0","name":"weft-test","plugins":[
+ {"type":"flannel","ipam":{"dataDir":"$work/store"},"delegate":{"isDefaultGateway":true,"hairpinMode":true}},
+ {"type":"portmap","capabilities":{"portMappings":true}},
+ {"type":"bandwidth","ingressRate":800000000,"ingressBurst":8000000,"egressRate":800000000,"egressBurst":8000000},
+ {"type":"tuning","sysctl":{"net.core.somaxconn":"500"}},
+ {"type":"firewall"}]}
+
+EOF
+    return
+  fi
   cat > "$1" <<EOF
 {"cniVersion":"0.4.0","name":"weft-test","plugins":[
  {"type":"weft-cni","bridge":"cni0","isDefaultGateway":true,"hairpinMode":true,
@@ -59,6 +79,12 @@ nothing_left() {
   local links addresses
   links=$(ip -o link show type veth)
   addresses=$(find "$work/store" -name '10.*')
+  links+=$(ip -o link show type ifb)
+  addresses+=$(find /var/lib/cni /run/cni -type f ! -name lock ! -name '.*' 2>/dev/null || true)
   [ -z "$links$addresses" ] || { echo "left behind: $links $addresses"; exit 1; }
+  if [ "$plugins" = names ]; then
+    rules=$(nft list ruleset)
+    [ -z "$rules" ] || { echo "left behind: $rules"; exit 1; }
+  fi
   echo "nothing-left"
 }
