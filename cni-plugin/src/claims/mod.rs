@@ -20,7 +20,7 @@ mod table;
 pub(crate) use keep::keep;
 #[cfg(test)]
 pub(crate) use records::parse;
-pub(crate) use records::{Body, Owner, Record, Records};
+pub(crate) use records::{Body, Owner, Record, Records, data_dir};
 pub(crate) use table::{Claim, Put, Taken, check, collect, put, restore, take_away};
 
 pub(crate) use crate::plugin::kernel_error;

@@ -17,7 +17,7 @@ pub(crate) struct Claim {
     pub set: &'static str,
     /// The element; its comment says whose it is.
     pub element: Element,
-    /// Several containers have the same: nobody's to take away while others are there.
+    /// Several containers have the same: it goes with the last of them, for which all records are read.
     pub shared: bool,
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn put<B: Body>(
 /// Whether the element's owner is gone. One without a record is none of ours, or was left by somebody who
 /// removed the record by hand.
 fn may_take<B: Body>(records: &Records, comment: &str) -> Result<bool, CniError> {
-    Ok(!records.of_comment::<B>(comment)?.is_some_and(|record| record.is_alive()))
+    Ok(!B::EXCLUSIVE || !records.of_comment::<B>(comment)?.is_some_and(|record| record.is_alive()))
 }
 
 fn element(nft: &mut NftSocket, layout: &Layout, claim: &Claim) -> Result<Option<Element>, CniError> {
@@ -141,7 +141,8 @@ fn rebuild<B: Body>(
     for (number, record) in all.iter().enumerate() {
         for claim in record.elements() {
             let holder = elements.get(&claim.key());
-            let stays = holder.is_some_and(|(_, holder)| claim.shared || all[*holder].is_alive());
+            let stays =
+                holder.is_some_and(|(_, holder)| claim.shared || B::EXCLUSIVE && all[*holder].is_alive());
             if !stays {
                 elements.insert(claim.key(), (claim, number));
             } else if let (Some(newest), Some((_, holder))) = (newest, holder)
@@ -180,11 +181,17 @@ pub(crate) fn take_away<B: Body>(
         return rebuild::<B>(nft, layout, records, None, Some(&record.owner)).map(|_| ());
     }
     let comment = record.owner.comment();
+    let (shared, own): (Vec<Claim>, Vec<Claim>) = record.elements().into_iter().partition(|c| c.shared);
     let mut leaving = Vec::new();
-    for claim in record.elements().into_iter().filter(|claim| !claim.shared) {
+    for claim in own {
         if element(nft, layout, &claim)?.is_some_and(|there| there.comment == comment) {
             leaving.push(claim.remove());
         }
+    }
+    if !shared.is_empty() {
+        let others = records.all::<B>()?.into_iter().filter(|other| other.owner != record.owner);
+        let theirs: HashSet<_> = others.flat_map(|other| other.elements()).map(|c| c.key()).collect();
+        leaving.extend(shared.iter().filter(|claim| !theirs.contains(&claim.key())).map(Claim::remove));
     }
     remove_all(nft, layout, leaving)
 }

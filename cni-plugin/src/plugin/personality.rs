@@ -5,7 +5,7 @@
 
 use super::Call;
 use crate::types::{CniError, CniResult, ErrorCode};
-use crate::{bridge, chain, flannel, host_local, loopback, portmap, ptp, static_ipam};
+use crate::{bridge, chain, firewall, flannel, host_local, loopback, portmap, ptp, static_ipam};
 use std::path::Path;
 
 /// The verbs of a plugin. VERSION is the same for all.
@@ -51,6 +51,7 @@ pub(crate) fn of_type(name: &str) -> Option<&'static dyn Plugin> {
         "ptp" => &ptp::Ptp,
         "loopback" => &loopback::Loopback,
         "portmap" => &portmap::Portmap,
+        "firewall" => &firewall::Firewall,
         "flannel" => &flannel::Flannel,
         _ => return None,
     })
