@@ -268,14 +268,16 @@ fn a_daemons_thread_heals_a_flush_within_a_second() {
     let site = Site::new(Whose::Ours);
     let web = site.member("web");
     portmap(&site, "ADD", &web, &usual(&site)).unwrap();
-    let (dir, host) = (site.node.dir.path().join("portmap"), site.node.host.inode().unwrap());
+    let own = |name: &str| site.node.dir.path().join(name);
+    let directories = cni_plugin::heal::Directories { portmap: own("portmap"), firewall: own("firewall") };
+    let host = site.node.host.inode().unwrap();
     let (told, hear) = std::sync::mpsc::channel();
     let path = format!("/proc/{}/fd/{}", std::process::id(), ports::fd(&site.node.host));
     std::thread::spawn(move || {
         let netns = netstate::NetNs::open(std::path::Path::new(&path)).unwrap();
         assert_eq!(netns.inode().unwrap(), host);
         let _inside = netns.enter().unwrap();
-        let _ = cni_plugin::portmap::keep(&dir, |what| drop(told.send(what)));
+        let _ = cni_plugin::heal::keep(&directories, |what| drop(told.send(what)));
     });
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..2 {

@@ -247,4 +247,18 @@ fn ports_work_beside_the_overlays_masquerading() {
     assert_eq!(answer(&site.client), "web 192.0.2.2", "a client on another node keeps its source");
     assert_eq!(answer(&other.pod.netns), "web 10.99.0.1");
     assert_eq!(answer(&web.pod.netns), "web 10.99.0.1");
+    // As long as the overlay has not seen that ports are mapped, pods' packets to each other are untracked:
+    // a client elsewhere is served all the same.
+    for line in [
+        "add chain inet weft-flannel prerouting { type filter hook prerouting priority -300; }",
+        "add rule inet weft-flannel prerouting ip saddr 10.96.0.0/11 ip daddr 10.96.0.0/11 notrack accept",
+    ] {
+        nft(line);
+    }
+    assert_eq!(answer(&site.client), "web 192.0.2.2");
+    assert_eq!(ask(&site.node.host, "tcp", "192.0.2.1:8080", true).unwrap(), "web 192.0.2.1");
+    // An answer inside the pod network is not translated back; this is why the overlay tracks then.
+    assert_eq!(ask(&other.pod.netns, "tcp", "192.0.2.1:8080", false), None);
+    nft("delete chain inet weft-flannel prerouting");
+    assert_eq!(answer(&other.pod.netns), "web 10.99.0.1");
 }

@@ -14,13 +14,15 @@
 //! record's name, so that the owner of a taken key is found without a search.
 
 mod keep;
+mod put;
 mod records;
 mod table;
 
 pub(crate) use keep::keep;
+pub(crate) use put::{Put, Taken, put};
 #[cfg(test)]
 pub(crate) use records::parse;
-pub(crate) use records::{Body, Owner, Record, Records};
-pub(crate) use table::{Claim, Put, Taken, check, collect, put, restore, take_away};
+pub(crate) use records::{Body, Owner, Record, Records, data_dir};
+pub(crate) use table::{Claim, check, collect, restore, take_away};
 
 pub(crate) use crate::plugin::kernel_error;

@@ -10,11 +10,14 @@
 //! to the next DEL or GC. After a reboot no container of before is left, and neither is the kernel's
 //! table: the first call removes all records of another boot.
 
+use crate::config::invalid;
 use crate::crash;
-use crate::types::{CniError, ErrorCode};
+use crate::plugin::{Call, Invocation};
+use crate::types::{Attachment, CniError, ErrorCode};
 use netstate::NetNs;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,6 +40,17 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// The attachment of a call.
+    pub fn of(call: &Call) -> Self {
+        let Invocation { container_id, ifname, .. } = &call.invocation;
+        Owner { network: call.name.clone(), container: container_id.clone(), ifname: ifname.clone() }
+    }
+
+    /// Whether it is one of these, of whatever network.
+    pub fn is_in(&self, attachments: &[Attachment]) -> bool {
+        attachments.iter().any(|a| a.container_id == self.container && a.ifname == self.ifname)
+    }
+
     /// The comment of its elements. What does not fit the kernel's comment is shortened, and told apart
     /// by a hash of the whole.
     pub fn comment(&self) -> String {
@@ -57,8 +71,20 @@ fn file_name(comment: &str) -> String {
     format!("{}.json", comment.replace('/', ":"))
 }
 
+/// The key `dataDir`: where a component's records are.
+pub(crate) fn data_dir(raw: &Map<String, Value>, default: &str) -> Result<PathBuf, CniError> {
+    match raw.get("dataDir") {
+        None | Some(Value::Null) => Ok(default.into()),
+        Some(Value::String(path)) if path.starts_with('/') => Ok(path.into()),
+        Some(other) => Err(invalid("dataDir", format!("{other} is not an absolute path"))),
+    }
+}
+
 /// What is claimed, as a component keeps it.
 pub(crate) trait Body: Serialize + DeserializeOwned + Clone {
+    /// A key belongs to its owner while that lives. Otherwise the last one to claim it has it.
+    const EXCLUSIVE: bool;
+
     /// The elements that follow from it.
     fn claims(&self, owner: &Owner) -> Vec<super::Claim>;
 }

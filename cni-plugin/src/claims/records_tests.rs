@@ -10,6 +10,8 @@ struct Nothing {
 }
 
 impl Body for Nothing {
+    const EXCLUSIVE: bool = true;
+
     fn claims(&self, _: &Owner) -> Vec<Claim> {
         Vec::new()
     }

@@ -5,7 +5,9 @@
 
 use super::Call;
 use crate::types::{CniError, CniResult, ErrorCode};
-use crate::{bandwidth, bridge, chain, flannel, host_local, loopback, portmap, ptp, static_ipam, tuning};
+use crate::{
+    bandwidth, bridge, chain, firewall, flannel, host_local, loopback, portmap, ptp, static_ipam, tuning,
+};
 use std::path::Path;
 
 /// The verbs of a plugin. VERSION is the same for all.
@@ -53,6 +55,7 @@ pub(crate) fn of_type(name: &str) -> Option<&'static dyn Plugin> {
         "portmap" => &portmap::Portmap,
         "bandwidth" => &bandwidth::Bandwidth,
         "tuning" => &tuning::Tuning,
+        "firewall" => &firewall::Firewall,
         "flannel" => &flannel::Flannel,
         _ => return None,
     })

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::mapping::Mapping;
 use super::ports::Ports;
-use super::{foreign, layout::layout, owner_of, stale};
+use super::{foreign, layout::layout, stale};
 use crate::attach::compare::differs;
 use crate::attach::pod;
 use crate::claims::{self, Owner, Put, Record, Records, Taken, kernel_error};
@@ -26,7 +26,7 @@ pub(super) fn attach(call: &Call, config: &Config, mappings: Vec<Mapping>) -> Re
         snat: config.snat,
         masq_all: config.masq_all,
     };
-    let record = Record::new(owner_of(call), &call.invocation.netns, ports);
+    let record = Record::new(Owner::of(call), &call.invocation.netns, ports);
     let records = Records::open(&config.data_dir)?;
     let earlier: Option<Record<Ports>> = records.of(&record.owner)?;
     records.put(&record)?;

@@ -1,5 +1,6 @@
 //! The plugin's keys, and `runtimeConfig.portMappings`.
 
+use crate::claims;
 use crate::config::{invalid, is_zero, unsupported};
 use crate::plugin::Call;
 use crate::types::CniError;
@@ -92,7 +93,7 @@ impl Config {
             Keys::deserialize(&Value::Object(call.raw.clone())).map_err(|e| invalid("portmap keys", e))?;
         let mappings = call.runtime("portMappings").map(read_mappings).transpose()?.unwrap_or_default();
         Ok(Config {
-            data_dir: data_dir(&call.raw)?,
+            data_dir: data_dir_of(&call.raw)?,
             snat: keys.snat.unwrap_or(true),
             masq_all: keys.masq_all.unwrap_or(false),
             mappings,
@@ -100,13 +101,9 @@ impl Config {
     }
 }
 
-/// Where the records are.
-pub(crate) fn data_dir(raw: &Map<String, Value>) -> Result<PathBuf, CniError> {
-    match raw.get("dataDir") {
-        None | Some(Value::Null) => Ok(super::DATA_DIR.into()),
-        Some(Value::String(path)) if path.starts_with('/') => Ok(path.into()),
-        Some(other) => Err(invalid("dataDir", format!("{other} is not an absolute path"))),
-    }
+/// Where the records are; of DEL and GC, too.
+pub(crate) fn data_dir_of(raw: &Map<String, Value>) -> Result<PathBuf, CniError> {
+    claims::data_dir(raw, super::DATA_DIR)
 }
 
 fn refuse_unserved(raw: &Map<String, Value>) -> Result<(), CniError> {

@@ -46,15 +46,6 @@ pub const DATA_DIR: &str = "/var/lib/cni/weft/portmap";
 /// The plugin.
 pub(crate) struct Portmap;
 
-pub(crate) fn owner_of(call: &Call) -> Owner {
-    let invocation = &call.invocation;
-    Owner {
-        network: call.name.clone(),
-        container: invocation.container_id.clone(),
-        ifname: invocation.ifname.clone(),
-    }
-}
-
 fn nft() -> Result<NftSocket, CniError> {
     NftSocket::open().map_err(kernel_error("the host's network namespace"))
 }
@@ -66,15 +57,15 @@ impl Plugin for Portmap {
         let pod = address::of_container(previous, &call.invocation.ifname);
         let mappings = mapping::resolve(&config.mappings, &pod);
         match mappings.is_empty() {
-            true => attach::detach(&config.data_dir, &owner_of(call)).map(|_| ())?,
+            true => attach::detach(&config.data_dir, &Owner::of(call)).map(|_| ())?,
             false => attach::attach(call, &config, mappings)?,
         }
         Ok(previous.clone())
     }
 
     fn del(&self, call: &Call) -> Result<(), CniError> {
-        let owner = owner_of(call);
-        match attach::detach(&config::data_dir(&call.raw)?, &owner)? {
+        let owner = Owner::of(call);
+        match attach::detach(&config::data_dir_of(&call.raw)?, &owner)? {
             true => Ok(()),
             false => foreign::remove(&mut nft()?, &owner),
         }
@@ -84,15 +75,13 @@ impl Plugin for Portmap {
         let config = Config::read(call)?;
         let pod = address::of_container(call.required_previous()?, &call.invocation.ifname);
         let mappings = mapping::resolve(&config.mappings, &pod);
-        attach::check(&config, &owner_of(call), &mappings)
+        attach::check(&config, &Owner::of(call), &mappings)
     }
 
     fn gc(&self, call: &Call) -> Result<(), CniError> {
         let valid = call.valid_attachments()?;
-        let Some(records) = Records::open_existing(&config::data_dir(&call.raw)?)? else { return Ok(()) };
-        let wanted = |owner: &Owner| {
-            valid.iter().any(|a| a.container_id == owner.container && a.ifname == owner.ifname)
-        };
+        let Some(records) = Records::open_existing(&config::data_dir_of(&call.raw)?)? else { return Ok(()) };
+        let wanted = |owner: &Owner| owner.is_in(&valid);
         let (mut nft, layout) = (nft()?, layout::layout());
         let gone = claims::collect::<Ports>(&mut nft, &layout, &records, &call.name, wanted)?;
         for record in &gone {
@@ -135,17 +124,4 @@ pub fn restore(dir: &Path) -> Result<Option<String>, CniError> {
         None => Ok(None),
         Some(records) => claims::restore::<Ports>(&mut nft()?, &layout::layout(), &records),
     }
-}
-
-/// For a daemon's thread: [`restore`] now and after every change of nftables, for ever. `tell` hears of what
-/// was put back, and of errors. It returns only if the kernel's events cannot be had.
-pub fn keep(
-    dir: &Path,
-    mut tell: impl FnMut(Result<String, CniError>),
-) -> Result<std::convert::Infallible, CniError> {
-    claims::keep(|| {
-        if let Some(found) = restore(dir).transpose() {
-            tell(found);
-        }
-    })
 }

@@ -39,6 +39,8 @@ const V6: Names =
     Names { addresses: "addresses6", ports: "ports6", hairpin: "hairpin6", masquerade: "masquerade6" };
 
 impl Body for Ports {
+    const EXCLUSIVE: bool = true;
+
     fn claims(&self, owner: &Owner) -> Vec<Claim> {
         let comment = owner.comment();
         let mut seen = HashSet::new();

@@ -74,17 +74,27 @@ impl Site {
         Site { node, client, whose }
     }
 
-    fn network(&self) -> Value {
+    fn network(&self, keys: Value) -> Value {
         let ipam = json!({"type": "host-local", "dataDir": self.node.data_dir(),
             "ranges": [[{"subnet": "10.99.0.0/24"}], [{"subnet": "fd99::/64"}]],
             "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]});
-        self.node.config(self.whose, json!({"isGateway": true, "hairpinMode": true, "ipam": ipam}))
+        let mut config =
+            self.node.config(self.whose, json!({"isGateway": true, "hairpinMode": true, "ipam": ipam}));
+        for (key, value) in keys.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        config
     }
 
     /// Attaches a pod to the bridge.
     pub fn member(&self, id: &str) -> Member {
+        self.member_of(id, json!({}))
+    }
+
+    /// Attaches a pod to a network with the given keys over the usual ones.
+    pub fn member_of(&self, id: &str, keys: Value) -> Member {
         let pod = Pod::new();
-        let result = common::add(self.whose, &self.network(), id, &pod).unwrap();
+        let result = common::add(self.whose, &self.network(keys), id, &pod).unwrap();
         Member { pod, id: id.to_owned(), result }
     }
 

@@ -107,6 +107,7 @@ async fn run(flags: &Flags) -> anyhow::Result<Result<(), flannel_vxlan::Error>> 
         }
         tracing::info!("stopping; the overlay stays as it is");
     };
+    keep_plugins_tables()?;
     let embedded = flags.embedded.start(&flags.etcd.etcd_prefix).await?;
     let client = match &embedded {
         Some((_, client)) => client.clone(),
@@ -122,6 +123,32 @@ async fn run(flags: &Flags) -> anyhow::Result<Result<(), flannel_vxlan::Error>> 
         etcd.stop().await;
     }
     Ok(done)
+}
+
+/// Ports that weft-cni maps, and its firewall's rules, come back when somebody flushes them: the plugins are
+/// processes of a moment, and the overlay is what stays on a node that has them. The thread ends with the
+/// process.
+fn keep_plugins_tables() -> anyhow::Result<()> {
+    let work = || {
+        let mut told = String::new();
+        let tell = |what: Result<String, cni_plugin::types::CniError>| match what {
+            Ok(missing) => {
+                tracing::warn!("repaired: {missing}");
+                told.clear();
+            }
+            // It stays wrong until somebody does something: one line is enough.
+            Err(error) if error.to_string() != told => {
+                tracing::error!("tables of CNI plugins: {error}");
+                told = error.to_string();
+            }
+            Err(_) => {}
+        };
+        if let Err(error) = cni_plugin::heal::keep(&cni_plugin::heal::Directories::default(), tell) {
+            tracing::error!("tables of CNI plugins are not looked after: {error}");
+        }
+    };
+    std::thread::Builder::new().name("cni-tables".into()).spawn(work)?;
+    Ok(())
 }
 
 fn options(flags: &Flags) -> anyhow::Result<Options> {
