@@ -3,12 +3,12 @@
 
 use super::networks::Picked;
 use super::owners::Owners;
-use super::reservations;
 use super::{Places, Report};
 use crate::config::SubnetEnv;
+use crate::ipam::reservations;
 use netstate::{Kernel, Link, LinkKind};
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const CHECK: &str = "bridges";
 
@@ -95,7 +95,7 @@ fn pods(places: &Places, picked: &Picked, bridge: &Link, links: &[Link], owners:
     let mut pods: Vec<String> =
         links.iter().filter(|link| link.master == Some(bridge.index)).map(port).collect();
     if !pods.is_empty() {
-        let untold = reservations::read(Path::new(&places.data_dir).join(network).as_path());
+        let untold = reservations(&places.data_dir.join(network));
         let untold =
             untold.into_iter().filter(|r| !owners.has_link(network, &r.key.container_id, &r.key.ifname));
         pods.extend(untold.map(|r| format!("container {} with {}", r.key.container_id, r.ip)));

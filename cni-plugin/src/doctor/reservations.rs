@@ -4,22 +4,14 @@ use super::networks::Picked;
 use super::owners::{Fate, Owners, age};
 use super::report::Repair;
 use super::{Places, Report};
-use crate::ipam::Key;
+use crate::ipam::{Key, Reservation, reservations};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 const CHECK: &str = "reservations";
 /// An ADD may be under way that long, before anything else knows of its container.
 const ADD_LASTS: Duration = Duration::from_secs(300);
-
-/// A network's reservations.
-pub(super) struct Reservation {
-    pub ip: IpAddr,
-    pub key: Key,
-    made: SystemTime,
-}
 
 pub(super) fn examine(places: &Places, picked: Option<&Picked>, owners: &Owners, report: &mut Report) {
     let mut dirs = BTreeSet::from([places.data_dir.clone()]);
@@ -41,25 +33,13 @@ fn named_dirs(picked: &Picked) -> Vec<PathBuf> {
     picked.list.plugins.iter().filter_map(|plugin| dir(&plugin.raw)).collect()
 }
 
-/// All reservations of a network.
-pub(super) fn read(dir: &Path) -> Vec<Reservation> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let reservation = |entry: std::fs::DirEntry| {
-        let ip = entry.file_name().to_str()?.parse().ok()?;
-        let made = entry.metadata().ok()?.modified().ok()?;
-        let key = Key::from_text(&String::from_utf8_lossy(&std::fs::read(entry.path()).ok()?))?;
-        Some(Reservation { ip, key, made })
-    };
-    entries.filter_map(reservation).collect()
-}
-
 fn examine_network(data_dir: &Path, network: &str, owners: &Owners, report: &mut Report) {
     let mut by_owner: BTreeMap<Key, Vec<Reservation>> = BTreeMap::new();
-    for reservation in read(&data_dir.join(network)) {
+    for reservation in reservations(&data_dir.join(network)) {
         by_owner.entry(reservation.key.clone()).or_default().push(reservation);
     }
-    for (key, reservations) in by_owner {
-        let Some(made) = reservations.iter().map(|r| r.made).max() else { continue };
+    for (key, taken) in by_owner {
+        let Some(made) = taken.iter().map(|r| r.made).max() else { continue };
         let fate = match owners.fate(network, &key.container_id, &key.ifname) {
             Fate::Unknown if owners.before_boot(made) => {
                 Fate::Gone("it was made before the node booted".into())
@@ -70,7 +50,7 @@ fn examine_network(data_dir: &Path, network: &str, owners: &Owners, report: &mut
         if owners.has_link(network, &key.container_id, &key.ifname) {
             continue; // in use, whatever else is known; a stale link is a finding of its own
         }
-        let ips: Vec<String> = reservations.iter().map(|r| r.ip.to_string()).collect();
+        let ips: Vec<String> = taken.iter().map(|r| r.ip.to_string()).collect();
         let object = format!("{} of network {network}", ips.join(", "));
         let owner = format!("container {} ({})", key.container_id, key.ifname);
         let path = data_dir.join(network).join(&ips[0]);
