@@ -2,6 +2,7 @@
 //!
 //! - [`plugin`]: the frame of every plugin; each has a module of its name.
 //! - [`types`]: configurations, results and errors of CNI 0.1.0 to 1.1.0.
+//! - [`doctor`]: what is wrong with a node's networks, and what to do about it.
 //! - [`caller`]: what a container runtime does: finds a network's configuration, runs its chain of
 //!   plugins and keeps the results, in libcni's forms.
 
@@ -13,6 +14,7 @@ mod chain;
 mod claims;
 pub mod config;
 mod crash;
+pub mod doctor;
 pub mod firewall;
 mod flannel;
 pub mod heal;

@@ -165,6 +165,53 @@ fn a_bridge_with_another_address_is_refused_or_corrected() {
     }
 }
 
+/// A node that got another subnet. The reference refuses in both cases.
+#[test]
+fn a_bridge_that_nobody_is_on_gets_the_new_subnets_address() {
+    let node = Node::new();
+    let at = |subnet: &str| {
+        let ipam = json!({"type": "host-local", "subnet": subnet, "dataDir": node.data_dir()});
+        node.config(Whose::Ours, json!({"isGateway": true, "ipam": ipam}))
+    };
+    let nets = || node.addresses("cni0").iter().map(|a| a.net.to_string()).collect::<Vec<_>>();
+    let pod = Pod::new();
+    add(Whose::Ours, &at("10.99.0.0/24"), "c1", &pod).unwrap();
+    let error = add(Whose::Ours, &at("10.98.0.0/24"), "c2", &Pod::new()).unwrap_err();
+    assert_eq!(error["code"], 102);
+    let details = error["details"].as_str().unwrap();
+    assert!(details.contains("container c1 (eth0)") && !details.contains("c2"), "{details}");
+    assert_eq!(nets(), ["10.99.0.1/24"]);
+    // A port and an address that the reference made are told as far as they are known.
+    let veth = node.veths()[0].name.to_string();
+    std::process::Command::new("ip").args(["link", "set", &veth, "alias", ""]).status().unwrap();
+    let error = add(Whose::Ours, &at("10.98.0.0/24"), "c2", &Pod::new()).unwrap_err();
+    let details = error["details"].as_str().unwrap();
+    assert!(
+        details.contains(&format!("port {veth}")) && details.contains("container c1 with 10.99.0.2"),
+        "{details}"
+    );
+    del(Whose::Ours, &at("10.99.0.0/24"), "c1", &pod.path()).unwrap();
+    let next = Pod::new();
+    add(Whose::Ours, &at("10.98.0.0/24"), "c3", &next).unwrap();
+    assert_eq!(nets(), ["10.98.0.1/24"]);
+    assert!(next.pings("10.98.0.1"));
+}
+
+/// A bridge of another name that has no alias of ours may be anybody's.
+#[test]
+fn somebody_elses_bridge_keeps_its_address() {
+    let node = Node::new();
+    let ip = |arguments: &str| {
+        std::process::Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    };
+    ip("link add br0 type bridge");
+    ip("addr add 192.168.7.1/24 dev br0");
+    let config = node.config(Whose::Ours, json!({"bridge": "br0", "isGateway": true}));
+    let error = add(Whose::Ours, &config, "c1", &Pod::new()).unwrap_err();
+    assert!(error["code"] == 102 && error["details"].as_str().unwrap().contains("not ours"), "{error}");
+    assert_eq!(node.addresses("br0").len(), 1);
+}
+
 #[test]
 fn layer_2_only_and_requested_values() {
     for whose in Whose::BOTH {

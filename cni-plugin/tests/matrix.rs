@@ -54,6 +54,10 @@ fn every_version_gives_the_reference_plugins_results() {
                     assert_eq!(ours.ips[0].address.to_string(), "127.0.0.1/8");
                 }
                 (Ok(theirs), Ok(ours)) => assert_eq!(ours, theirs, "{} {version}", row.plugin),
+                // The reference's firewall begins with 0.4.0.
+                (Err(theirs), Ok(_)) if row.plugin == "firewall" && version < "0.4.0" => {
+                    assert_eq!(theirs["code"], 1)
+                }
                 // Words and codes differ; that something cannot be done must not.
                 (theirs, ours) => {
                     assert!(theirs.is_err() && ours.is_err(), "{} {version}: {theirs:?} {ours:?}", row.plugin)

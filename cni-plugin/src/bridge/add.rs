@@ -1,6 +1,6 @@
 //! ADD: addressing, bridge, veth, container.
 
-use super::device;
+use super::{device, gateway};
 use crate::attach::attempt::Attempt;
 use crate::attach::masquerade;
 use crate::attach::pod::{self, Reach};
@@ -11,7 +11,7 @@ use netstate::BridgePort;
 pub(super) fn attach(attempt: &mut Attempt) -> Result<CniResult, CniError> {
     let config = attempt.config;
     let bridge = device::ensure(&mut attempt.kernel, config, attempt.addressing.mtu)?;
-    device::ensure_gateway(&mut attempt.kernel, config, &bridge, &attempt.addressing)?;
+    gateway::ensure(&mut attempt.kernel, config, &bridge, &attempt.addressing)?;
     attempt.make_pair(Some(&config.bridge))?;
     let port = BridgePort { hairpin: Some(config.hairpin), isolated: config.isolated.then_some(true) };
     attempt.finish_pair((config.hairpin || config.isolated).then_some(port))?;

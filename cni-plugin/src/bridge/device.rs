@@ -4,13 +4,11 @@
 //! shared by all attachments and by other programs (its name is the field's contract), so it is made
 //! and corrected, never removed by DEL.
 
-use crate::attach::addressing::Addressing;
-use crate::attach::{forwarding, kernel_error, random_mac};
+use crate::attach::{kernel_error, random_mac};
 use crate::config::NetworkConfig;
 use crate::crash;
 use crate::types::{CniError, ErrorCode};
-use ipnetwork::IpNetwork;
-use netstate::{Address, Bridge, Kernel, Link, LinkChange, LinkKind, NewLink, NewLinkKind, Op, sysctl};
+use netstate::{Bridge, Kernel, Link, LinkChange, LinkKind, NewLink, NewLinkKind, Op, sysctl};
 
 /// The bridge, up; made if it was not there.
 pub(super) fn ensure(
@@ -67,90 +65,4 @@ fn make(kernel: &mut Kernel, name: &str, mtu: Option<u32>) -> Result<Link, CniEr
         let msg = format!("bridge {name} was deleted while it was being made");
         CniError::new(ErrorCode::TryAgainLater, msg, "find what deletes it; trying again makes it anew")
     })
-}
-
-/// The gateway's addresses, on the bridge; forwarding of their families.
-pub(super) fn ensure_gateway(
-    kernel: &mut Kernel,
-    config: &NetworkConfig,
-    bridge: &Link,
-    addressing: &Addressing,
-) -> Result<(), CniError> {
-    if addressing.bridge_addresses.is_empty() {
-        return Ok(());
-    }
-    let name = config.bridge.as_str();
-    let present = kernel.route.addresses_of(bridge).map_err(kernel_error(format!("addresses of {name}")))?;
-    let mut ops = Vec::new();
-    for wanted in &addressing.bridge_addresses {
-        ops.extend(address_ops(name, &present, *wanted, config.force_address)?);
-    }
-    if !ops.is_empty() {
-        // The same MAC again marks it as chosen: see `make`; this bridge may be somebody else's.
-        ops.push(Op::ChangeLink(LinkChange { mac: bridge.mac, ..LinkChange::of(name) }));
-        kernel.apply_all(&ops).map_err(kernel_error(format!("addresses of {name}")))?;
-        crash::point("bridge: it has the gateway's address");
-    }
-    forwarding::enable(addressing.bridge_addresses.iter().map(|net| net.ip()))
-}
-
-/// What makes one address be there, by the reference plugin's rule: IPv4 has one address; IPv6 several,
-/// whose subnets do not overlap.
-fn address_ops(
-    bridge: &str,
-    present: &[Address],
-    wanted: IpNetwork,
-    force: bool,
-) -> Result<Vec<Op>, CniError> {
-    let same_family = |a: &&Address| a.net.is_ipv4() == wanted.is_ipv4() && !a.link_scope;
-    if present.iter().filter(same_family).any(|a| a.net == wanted) {
-        return Ok(Vec::new());
-    }
-    let overlaps =
-        |a: &&Address| wanted.is_ipv4() || a.net.contains(wanted.ip()) || wanted.contains(a.net.ip());
-    let in_the_way: Vec<&Address> = present.iter().filter(same_family).filter(overlaps).collect();
-    if let (Some(other), false) = (in_the_way.first(), force) {
-        let msg = format!("{bridge:?} already has an IP address different from {wanted}: {}", other.net);
-        let details = format!(
-            "if {} is of an earlier subnet of this node, delete it with `ip addr delete {} dev {bridge}` \
-             or set \"forceAddress\": true in the network's file",
-            other.net, other.net
-        );
-        return Err(CniError::new(ErrorCode::Conflict, msg, details));
-    }
-    let mut ops: Vec<Op> = in_the_way.into_iter().cloned().map(Op::DeleteAddress).collect();
-    ops.push(Op::AddAddress(Address { broadcast: true, ..Address::of(bridge, wanted) }));
-    Ok(ops)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ops(present: &[&str], wanted: &str, force: bool) -> Result<Vec<String>, CniError> {
-        let present: Vec<Address> = present.iter().map(|a| Address::of("cni0", a.parse().unwrap())).collect();
-        let ops = address_ops("cni0", &present, wanted.parse().unwrap(), force)?;
-        Ok(ops.iter().map(|op| format!("{op:?}").split('(').next().unwrap_or_default().to_string()).collect())
-    }
-
-    #[test]
-    fn the_right_address_is_left_alone_and_a_missing_one_added() {
-        assert!(ops(&["10.1.0.1/24"], "10.1.0.1/24", false).unwrap().is_empty());
-        assert_eq!(ops(&[], "10.1.0.1/24", false).unwrap(), ["AddAddress"]);
-        assert_eq!(ops(&["10.1.0.1/24"], "fd00::1/64", false).unwrap(), ["AddAddress"]);
-        assert_eq!(ops(&["fd01::1/64"], "fd00::1/64", false).unwrap(), ["AddAddress"]);
-    }
-
-    #[test]
-    fn a_different_address_is_refused_with_both_named_or_replaced() {
-        for (present, wanted) in
-            [("10.2.0.1/24", "10.1.0.1/24"), ("10.1.0.1/16", "10.1.0.1/24"), ("fd00::2/64", "fd00::1/64")]
-        {
-            let error = ops(&[present], wanted, false).unwrap_err();
-            assert_eq!(error.code, 102);
-            assert!(error.msg.contains(present) && error.msg.contains(wanted), "{error}");
-            assert!(error.details.contains("forceAddress"), "{error}");
-            assert_eq!(ops(&[present], wanted, true).unwrap(), ["DeleteAddress", "AddAddress"]);
-        }
-    }
 }

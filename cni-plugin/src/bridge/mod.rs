@@ -15,6 +15,7 @@
 mod add;
 mod check;
 mod device;
+mod gateway;
 mod status;
 
 use crate::attach::attempt::attempt;

@@ -74,7 +74,8 @@ fn stages<'a>(
             Some(Value::Object(block)) => block.clone(),
             Some(_) => return Err(invalid(key, "it is not an object: it holds that plugin's own keys")),
         };
-        let Some(plugin) = plugin::of_type(key) else { continue };
+        let plugin =
+            plugin::of_type(key).ok_or_else(|| invalid(key, "no plugin of this name is in weft-cni"))?;
         stages.push(Stage { plugin, raw: raw_of(call, key, block) });
     }
     Ok(stages)

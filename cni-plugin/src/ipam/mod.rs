@@ -16,10 +16,12 @@
 
 mod allocate;
 mod index;
+mod list;
 mod range;
 mod store;
 
 pub use allocate::{Allocation, allocate, release};
+pub use list::{Reservation, reservations};
 pub(crate) use range::next;
 pub use range::{Range, RangeSet};
 pub use store::{Key, Store};

@@ -72,3 +72,14 @@ pub(super) fn of_file(path: &str) -> Result<&'static dyn Plugin, CniError> {
     }
     Ok(of_type(&name).unwrap_or(&chain::Chain))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_plugin_and_none_of_those_that_are_elsewhere() {
+        assert!(PERSONALITIES.iter().all(|name| of_type(name).is_some()));
+        assert!(ELSEWHERE.iter().all(|name| of_type(name).is_none()));
+    }
+}

@@ -45,6 +45,7 @@ pub fn rows() -> Vec<Row> {
             json!({"dataDir": node.dir.path().join("tuning"), "mtu": 1300, "promisc": true, "mac": "02:00:00:00:00:77",
                 "sysctl": {"net.core.somaxconn": "500", "net.ipv4.conf.eth0.log_martians": "1"}})
         }),
+        behind("firewall", |node| json!({"dataDir": node.dir.path().join("firewall")})),
         Row { reference: false, ..row("weft-cni", chain) },
     ]
 }
@@ -54,6 +55,7 @@ fn chain(node: &Node) -> Value {
     let folder = |name: &str| node.dir.path().join(name);
     json!({"bridge": "cni0", "isDefaultGateway": true, "ipam": pool(node),
         "portmap": {"dataDir": folder("portmap")}, "bandwidth": {"dataDir": folder("bandwidth")},
+        "firewall": {"dataDir": folder("firewall"), "ingressPolicy": "same-bridge"},
         "tuning": {"dataDir": folder("tuning"), "sysctl": {"net.core.somaxconn": "500"}},
         "runtimeConfig": {
             "portMappings": [{"hostPort": 20080, "containerPort": 80, "protocol": "tcp"}],

@@ -3,6 +3,7 @@
 //! Components are libraries with one entrance each; this crate alone reads flags, builds clients and
 //! TLS, sets up logs, and owns the one health-and-metrics listener that every daemon uses.
 
+mod cni;
 mod embedded;
 mod etcd;
 mod etcd_server;
@@ -34,6 +35,8 @@ enum Command {
     Etcd(Box<etcd_server::Flags>),
     /// The service proxy: ClusterIP and NodePort by eBPF. Flags are kube-proxy's.
     Proxy(Box<proxy::Command>),
+    /// Tools for a node's container networks.
+    Cni(cni::Command),
     /// A lab of nodes and pods on this machine, in network namespaces.
     Lab(weft_lab::LabCommand),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Flannel(flags) => flannel::main(&flags),
         Command::Etcd(flags) => etcd_server::main(&flags),
         Command::Proxy(proxy) => proxy::main(*proxy),
+        Command::Cni(cni) => cni::main(&cni),
         Command::Lab(lab) => lab.run().map_err(Into::into),
     };
     match done {
