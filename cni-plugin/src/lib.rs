@@ -20,6 +20,7 @@ mod flannel;
 pub mod heal;
 mod host_local;
 pub mod ipam;
+mod iptables;
 mod loopback;
 pub mod plugin;
 pub mod portmap;

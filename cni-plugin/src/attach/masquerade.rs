@@ -12,6 +12,7 @@
 use super::kernel_error;
 use crate::config::NetworkConfig;
 use crate::crash;
+use crate::iptables;
 use crate::types::CniError;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use netstate::Kernel;
@@ -45,6 +46,23 @@ pub(crate) fn remove(kernel: &mut Kernel, network: &str, subnets: &[IpNetwork]) 
         let failed = || kernel_error(format!("masquerading of {subnet}"));
         let id = table(network, *subnet).id;
         kernel.nft().map_err(failed())?.delete(&id).map_err(failed())?;
+    }
+    Ok(())
+}
+
+/// Removes what a reference plugin made for a container's `ipMasq`, by iptables: a rule of POSTROUTING for each of its
+/// addresses, and a chain.
+pub(crate) fn remove_references(network: &str, container: &str) -> Result<(), CniError> {
+    let mut kernel = Kernel::open().map_err(kernel_error("masquerading"))?;
+    let nft = kernel.nft().map_err(kernel_error("masquerading"))?;
+    let comment = iptables::comment("", network, container);
+    for family in [Family::Ip, Family::Ip6] {
+        let nat = TableId { family, name: "nat".into() };
+        let changes = iptables::jumps(nft, &nat, "POSTROUTING", &comment, "CNI-")?;
+        if !changes.is_empty() {
+            iptables::remove(nft, &nat, &changes, container)?;
+            crash::point("del: the reference plugin's masquerading is gone");
+        }
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ mod gateway;
 mod status;
 
 use crate::attach::attempt::attempt;
-use crate::attach::{addressing, stale, veth};
+use crate::attach::{addressing, masquerade, stale, veth};
 use crate::config::NetworkConfig;
 use crate::plugin::{Call, Plugin};
 use crate::types::{CniError, CniResult};
@@ -63,6 +63,9 @@ impl Plugin for Bridge {
     fn del(&self, call: &Call) -> Result<(), CniError> {
         let config = self.config(call)?;
         veth::delete(call)?;
+        if config.ip_masq == Some(true) {
+            masquerade::remove_references(&call.name, &call.invocation.container_id)?;
+        }
         addressing::release(&config, call)
     }
 

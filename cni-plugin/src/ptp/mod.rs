@@ -74,6 +74,9 @@ impl Plugin for Ptp {
     fn del(&self, call: &Call) -> Result<(), CniError> {
         let config = config(call)?;
         veth::delete(call)?;
+        if config.ip_masq == Some(true) {
+            masquerade::remove_references(&call.name, &call.invocation.container_id)?;
+        }
         addressing::release(&config, call)
     }
 

@@ -19,7 +19,7 @@ pub fn snapshot(node: &Node, pod: &Pod) -> BTreeMap<&'static str, Vec<String>> {
         ("routes of the node", sorted(&here("ip", &["route"]))),
         ("routes of the container", sorted(&inside("ip", &["route"]))),
         ("qdiscs of the node", qdiscs(&here("tc", &["qdisc"]))),
-        ("nftables of the node", sorted(&here("nft", &["list", "ruleset"]))),
+        ("nftables of the node", sorted(&here("nft", &["--stateless", "list", "ruleset"]))),
         (
             "parameters of the container",
             sorted(&inside("sysctl", &["-e", "net.core.somaxconn", "net.ipv4.conf.eth0.log_martians"])),
@@ -81,7 +81,8 @@ fn qdiscs(text: &str) -> Vec<String> {
 
 /// Names alone, without those that stay by design: locks, the last address given, the boot, empty folders.
 fn list(folder: &Path, files: &mut Vec<String>) {
-    const STAY: [&str; 5] = ["lock", "last_reserved_ip.0", "last_reserved_ip.1", ".weft-boot-id", "steps"];
+    const STAY: [&str; 7] =
+        ["lock", ".lock", "last_reserved_ip.0", "last_reserved_ip.1", ".weft-boot-id", ".boot-id", "steps"];
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     entries.sort();
     for path in entries {
