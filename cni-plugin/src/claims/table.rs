@@ -11,6 +11,9 @@ use std::collections::HashSet;
 /// two of its steps, and it holds the lock of all who should.
 pub(super) const TRIES: usize = 10;
 
+/// Set and key: what can be claimed once.
+pub(super) type Key = (&'static str, Value);
+
 /// An element that a container claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -23,7 +26,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn key(&self) -> (&'static str, Value) {
+    pub(super) fn key(&self) -> Key {
         (self.set, self.element.key.clone())
     }
 
@@ -34,6 +37,12 @@ impl Claim {
     pub(super) fn remove(&self) -> Change {
         Change::Remove(self.set.to_owned(), self.element.key.clone())
     }
+}
+
+/// What the records of all but `owner` claim.
+pub(super) fn keys_of_others<B: Body>(records: &Records, owner: &Owner) -> Result<HashSet<Key>, CniError> {
+    let others = records.all::<B>()?.into_iter().filter(|other| other.owner != *owner);
+    Ok(others.flat_map(|other| other.elements()).map(|claim| claim.key()).collect())
 }
 
 pub(super) fn element(
@@ -69,8 +78,7 @@ pub(crate) fn take_away<B: Body>(
         }
     }
     if !shared.is_empty() {
-        let others = records.all::<B>()?.into_iter().filter(|other| other.owner != record.owner);
-        let theirs: HashSet<_> = others.flat_map(|other| other.elements()).map(|c| c.key()).collect();
+        let theirs = keys_of_others::<B>(records, &record.owner)?;
         leaving.extend(shared.iter().filter(|claim| !theirs.contains(&claim.key())).map(Claim::remove));
     }
     remove_all(nft, layout, leaving)
