@@ -41,12 +41,6 @@ pub(crate) fn get_link(name: &str) -> Rtnl {
     Rtnl::GetLink(message)
 }
 
-pub(crate) fn get_link_numbered(index: u32) -> Rtnl {
-    let Rtnl::GetLink(mut message) = get_links() else { unreachable!("get_links makes a GetLink") };
-    message.header.index = index;
-    Rtnl::GetLink(message)
-}
-
 /// Of a route that the kernel chose: whether it ends in this host, and the number of its device.
 pub(crate) fn chosen_way(message: Rtnl) -> Option<(bool, u32)> {
     let Rtnl::NewRoute(message) = message else { return None };
