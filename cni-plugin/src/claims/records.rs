@@ -197,16 +197,37 @@ impl Records {
         self.of_comment(&owner.comment())
     }
 
-    /// All records, the oldest first.
+    /// All records, the oldest first. One that is not of this plugin's form claims nothing: that its
+    /// container has to be looked at must not keep the others' table from being made whole.
     pub fn all<B: Body>(&self) -> Result<Vec<Record<B>>, CniError> {
         let mut found = Vec::new();
         for path in self.paths()? {
             let written =
                 std::fs::metadata(&path).and_then(|m| m.modified()).map_err(io("look at", &path))?;
-            found.extend(read(&path)?.map(|record| (written, path, record)));
+            match read(&path) {
+                Err(error) if is_malformed(&error) => {}
+                record => found.extend(record?.map(|record| (written, path, record))),
+            }
         }
         found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         Ok(found.into_iter().map(|(_, _, record)| record).collect())
+    }
+
+    /// Removes records of a network that cannot be read, by their files' names, but for those that are `wanted`.
+    pub fn remove_malformed<B: Body>(
+        &self,
+        network: &str,
+        wanted: impl Fn(&Owner) -> bool,
+    ) -> Result<(), CniError> {
+        for path in self.paths()? {
+            let malformed = read::<B>(&path).is_err_and(|error| is_malformed(&error));
+            let owner = path.file_stem().and_then(|stem| owner_of(&stem.to_string_lossy()));
+            if malformed && owner.is_some_and(|owner| owner.network == network && !wanted(&owner)) {
+                remove(&path)?;
+                crash::point("gc: a record that could not be read is gone");
+            }
+        }
+        Ok(())
     }
 
     /// Whether anybody but `owner` has a record; reads no more names than it must.
@@ -250,6 +271,17 @@ impl Records {
         }
         Ok(paths)
     }
+}
+
+/// Whether an error is about a record's form.
+pub(crate) fn is_malformed(error: &CniError) -> bool {
+    error.error_code() == ErrorCode::Decode
+}
+
+/// Whose record a file is, by its name.
+fn owner_of(stem: &str) -> Option<Owner> {
+    let mut parts = stem.splitn(3, ':').map(str::to_owned);
+    Some(Owner { network: parts.next()?, container: parts.next()?, ifname: parts.next()? })
 }
 
 fn is_record(name: &str) -> bool {

@@ -84,6 +84,27 @@ pub(crate) fn take_away<B: Body>(
     remove_all(nft, layout, leaving)
 }
 
+/// The same for an owner whose record cannot be read: what carries its comment, found by listing.
+pub(crate) fn take_away_unread(
+    nft: &mut NftSocket,
+    layout: &Layout,
+    records: &Records,
+    owner: &Owner,
+) -> Result<(), CniError> {
+    if !records.has_others(owner)? {
+        return delete_table(nft, layout);
+    }
+    let comment = owner.comment();
+    let mut leaving = Vec::new();
+    for set in &layout.sets {
+        let found =
+            nft.elements(&layout.table, &set.name).map_err(kernel_error(format!("set {}", set.name)))?;
+        let own = found.unwrap_or_default().into_iter().filter(|element| element.comment == comment);
+        leaving.extend(own.map(|element| Change::Remove(set.name.clone(), element.key)));
+    }
+    remove_all(nft, layout, leaving)
+}
+
 fn remove_all(nft: &mut NftSocket, layout: &Layout, mut leaving: Vec<Change>) -> Result<(), CniError> {
     for _ in 0..TRIES {
         let failed = kernel_error(format!("table {}", layout.table));
@@ -145,6 +166,7 @@ pub(crate) fn collect<B: Body>(
     network: &str,
     wanted: impl Fn(&Owner) -> bool,
 ) -> Result<Vec<Record<B>>, CniError> {
+    records.remove_malformed::<B>(network, &wanted)?;
     let (kept, stale): (Vec<_>, Vec<_>) = records
         .all::<B>()?
         .into_iter()
