@@ -71,6 +71,7 @@ fn questions() -> Vec<(&'static str, &'static str, &'static str, Option<String>)
         ("client", "tcp", "[2001:db8::1]:8083", node("2001:db8::2")),
         ("node", "tcp", "127.0.0.1:8084", node("10.99.0.1")),
         ("node", "tcp", "192.0.2.1:8084", None),
+        ("node", "tcp", "[::1]:8080", None),
     ]
 }
 
