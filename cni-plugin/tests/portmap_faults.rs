@@ -163,6 +163,8 @@ fn a_damaged_record_harms_its_own_container_only() {
         "{error}"
     );
     portmap(&site, "ADD", &third, &config(&site, 9091)).unwrap();
+    gc(&site, &other, &["web", "other", "third"]);
+    assert!(nft("list ruleset").contains("testnet/web/"), "it is valid, whatever its record says");
     portmap(&site, "DEL", &web, &config(&site, 8080)).unwrap();
     assert!(!nft("list ruleset").contains("testnet/web/"));
     assert_eq!(site.records("portmap"), ["testnet:other:eth0.json", "testnet:third:eth0.json"]);

@@ -46,6 +46,16 @@ impl Owner {
         Owner { network: call.name.clone(), container: container_id.clone(), ifname: ifname.clone() }
     }
 
+    /// The owner that a comment names; one that was shortened names nobody.
+    pub fn of_comment(comment: &str) -> Option<Self> {
+        Self::of_parts(comment.splitn(3, '/'))
+    }
+
+    fn of_parts<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut next = || parts.next().map(str::to_owned);
+        Some(Owner { network: next()?, container: next()?, ifname: next()? })
+    }
+
     /// Whether it is one of these, of whatever network.
     pub fn is_in(&self, attachments: &[Attachment]) -> bool {
         attachments.iter().any(|a| a.container_id == self.container && a.ifname == self.ifname)
@@ -221,7 +231,8 @@ impl Records {
     ) -> Result<(), CniError> {
         for path in self.paths()? {
             let malformed = read::<B>(&path).is_err_and(|error| is_malformed(&error));
-            let owner = path.file_stem().and_then(|stem| owner_of(&stem.to_string_lossy()));
+            let owner =
+                path.file_stem().and_then(|stem| Owner::of_parts(stem.to_string_lossy().splitn(3, ':')));
             if malformed && owner.is_some_and(|owner| owner.network == network && !wanted(&owner)) {
                 remove(&path)?;
                 crash::point("gc: a record that could not be read is gone");
@@ -237,6 +248,11 @@ impl Records {
         Ok(names.any(|entry| {
             entry.is_ok_and(|e| is_record(&e.file_name().to_string_lossy()) && *e.file_name() != *own)
         }))
+    }
+
+    /// Whether nobody has a record.
+    pub fn is_empty(&self) -> Result<bool, CniError> {
+        Ok(self.paths()?.is_empty())
     }
 
     /// Writes a record whole, or not at all.
@@ -276,12 +292,6 @@ impl Records {
 /// Whether an error is about a record's form.
 pub(crate) fn is_malformed(error: &CniError) -> bool {
     error.error_code() == ErrorCode::Decode
-}
-
-/// Whose record a file is, by its name.
-fn owner_of(stem: &str) -> Option<Owner> {
-    let mut parts = stem.splitn(3, ':').map(str::to_owned);
-    Some(Owner { network: parts.next()?, container: parts.next()?, ifname: parts.next()? })
 }
 
 fn is_record(name: &str) -> bool {

@@ -186,14 +186,16 @@ pub(crate) fn collect<B: Body>(
             nft.elements(&layout.table, &set.name).map_err(kernel_error(format!("set {}", set.name)))?;
         for element in found.unwrap_or_default() {
             let has_record = keys.contains(&(set.name.as_str(), element.key.clone()));
-            if !has_record && (element.comment.starts_with(&prefix) || !element.comment.contains('/')) {
+            let lives = Owner::of_comment(&element.comment).is_some_and(|owner| wanted(&owner));
+            let ours = element.comment.starts_with(&prefix) || !element.comment.contains('/');
+            if ours && !has_record && !lives {
                 orphans.push(Change::Remove(set.name.clone(), element.key));
             }
         }
     }
     remove_all(nft, layout, orphans)?;
     crash::point("gc: elements without a record are gone");
-    if kept.is_empty() {
+    if records.is_empty()? {
         delete_table(nft, layout)?;
     }
     Ok(stale)
