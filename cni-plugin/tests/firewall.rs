@@ -85,7 +85,8 @@ fn the_table_reads_as_documented_and_bridges_go_with_their_last_container() {
     }
     firewall(&site, "DEL", &a, &open).unwrap();
     assert!(nft("list table inet weft-cni-firewall").contains("bridge cni0"));
-    firewall(&site, "DEL", &b, &open).unwrap();
+    // Another policy for the same container leaves nothing of the one before.
+    firewall(&site, "ADD", &b, &open).unwrap();
     let text = nft("list table inet weft-cni-firewall");
     assert!(!text.contains("bridge cni0") && text.contains("testnet/c/"), "{text}");
     // Nothing here makes the overlay track pods' connections.

@@ -30,6 +30,7 @@ fn usual(site: &Site) -> Value {
             mapping(8081, "tcp", "192.0.2.1"),
             mapping(8082, "tcp", "0.0.0.0"),
             mapping(8083, "tcp", "::"),
+            mapping(8084, "tcp", "127.0.0.1"),
             mapping(9999, "sctp", ""),
         ]),
     )
@@ -68,6 +69,9 @@ fn questions() -> Vec<(&'static str, &'static str, &'static str, Option<String>)
         ("client", "tcp", "[2001:db8::1]:8082", None),
         ("client", "tcp", "192.0.2.1:8083", None),
         ("client", "tcp", "[2001:db8::1]:8083", node("2001:db8::2")),
+        ("node", "tcp", "127.0.0.1:8084", node("10.99.0.1")),
+        ("node", "tcp", "192.0.2.1:8084", None),
+        ("node", "tcp", "[::1]:8080", None),
     ]
 }
 
@@ -129,6 +133,7 @@ fn the_table_reads_as_documented_and_goes_with_the_last_port() {
         format!("\"cni0\" . {v6} . tcp . 80 comment \"testnet/web/eth0\""),
         "tcp . 9090 comment \"testnet/other/eth0\"".into(),
         "fib daddr type local jump hostports".into(),
+        "meta mark set meta mark | 0x00002000 dnat ip to meta l4proto . th dport map @ports4".into(),
     ] {
         assert!(text.contains(&part), "{part} is not in:\n{text}");
     }
@@ -395,4 +400,53 @@ fn many_adds_at_once_all_come_through() {
     let same = config(&site, json!([mapping(8080, "tcp", "")]));
     let winners = members.iter().filter(|member| portmap(&site, "ADD", member, &same).is_ok()).count();
     assert_eq!(winners, 1);
+}
+
+/// A Service's client is that Service's business, whatever ports its backend has mapped.
+#[test]
+fn what_others_translate_keeps_its_source() {
+    for br_netfilter in ["1", "0"] {
+        let site = Site::new(Whose::Ours);
+        let (web, far) = (
+            site.member("web"),
+            site.member_of(
+                "far",
+                json!({"bridge": "cni1", "name": "othernet",
+            "ipam": {"type": "host-local", "dataDir": site.node.data_dir(), "subnet": "10.98.0.0/24",
+                "routes": [{"dst": "0.0.0.0/0"}]}}),
+            ),
+        );
+        let near = site.member("near");
+        web.serve(WEB);
+        netstate::sysctl::write("net/bridge/bridge-nf-call-iptables", br_netfilter).unwrap();
+        portmap(&site, "ADD", &web, &config(&site, json!([mapping(80, "tcp", "")]))).unwrap();
+        nft("add table ip service");
+        nft("add chain ip service prerouting { type nat hook prerouting priority -100; }");
+        nft(&format!(
+            "add rule ip service prerouting ip daddr 10.0.0.10 tcp dport 80 dnat to {}:80",
+            web.address(false)
+        ));
+        let answer = |from: &Member| ask(&from.pod.netns, "tcp", "10.0.0.10:80", true);
+        assert_eq!(answer(&far), Some(format!("web {}", far.address(false))));
+        if br_netfilter == "1" {
+            assert_eq!(answer(&near), Some(format!("web {}", near.address(false))));
+        }
+        let mapped = ask(&near.pod.netns, "tcp", "192.0.2.1:80", true);
+        assert_eq!(mapped.unwrap(), "web 10.99.0.1", "br_netfilter {br_netfilter}");
+    }
+}
+
+/// Behind ptp each pod has a device of its own: only the pod itself comes back by it.
+#[test]
+fn behind_ptp_only_the_pod_itself_is_masqueraded() {
+    let site = Site::new(Whose::Ours);
+    let (web, other) = (site.routed("web"), site.routed("other"));
+    web.serve(WEB);
+    portmap(&site, "ADD", &web, &config(&site, json!([mapping(8080, "tcp", "")]))).unwrap();
+    assert_eq!(ask(&site.client, "tcp", "192.0.2.1:8080", true).unwrap(), "web 192.0.2.2");
+    let seen = format!("web {}", other.address(false));
+    assert_eq!(ask(&other.pod.netns, "tcp", "192.0.2.1:8080", true), Some(seen));
+    let own = ask(&web.pod.netns, "tcp", "192.0.2.1:8080", true);
+    assert!(own.is_some_and(|seen| seen != format!("web {}", web.address(false))));
+    assert!(ask(&site.node.host, "tcp", "127.0.0.1:8080", true).is_some());
 }

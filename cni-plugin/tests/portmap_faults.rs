@@ -148,6 +148,37 @@ fn after_a_reboot_nothing_of_before_counts() {
     assert!(!nft("list ruleset").contains("testnet/web/"));
 }
 
+#[test]
+fn a_damaged_record_harms_its_own_container_only() {
+    let site = Site::new(Whose::Ours);
+    let (web, other, third) = (site.member("web"), site.member("other"), site.member("third"));
+    let dir = site.node.dir.path().join("portmap");
+    let damage = || std::fs::write(dir.join("testnet:web:eth0.json"), "{\"version\": 1, \"mapp").unwrap();
+    portmap(&site, "ADD", &web, &config(&site, 8080)).unwrap();
+    portmap(&site, "ADD", &other, &config(&site, 9090)).unwrap();
+    damage();
+    let error = portmap(&site, "CHECK", &web, &config(&site, 8080)).unwrap_err();
+    assert!(
+        error["code"] == 6 && error["msg"].as_str().unwrap().contains("testnet:web:eth0.json"),
+        "{error}"
+    );
+    portmap(&site, "ADD", &third, &config(&site, 9091)).unwrap();
+    gc(&site, &other, &["web", "other", "third"]);
+    assert!(nft("list ruleset").contains("testnet/web/"), "it is valid, whatever its record says");
+    portmap(&site, "DEL", &web, &config(&site, 8080)).unwrap();
+    assert!(!nft("list ruleset").contains("testnet/web/"));
+    assert_eq!(site.records("portmap"), ["testnet:other:eth0.json", "testnet:third:eth0.json"]);
+
+    portmap(&site, "ADD", &web, &config(&site, 8080)).unwrap();
+    damage();
+    nft("flush ruleset");
+    assert!(cni_plugin::portmap::restore(&dir).unwrap().is_some());
+    portmap(&site, "CHECK", &other, &config(&site, 9090)).unwrap();
+    gc(&site, &other, &["other"]);
+    assert_eq!(site.records("portmap"), ["testnet:other:eth0.json"]);
+    portmap(&site, "CHECK", &other, &config(&site, 9090)).unwrap();
+}
+
 /// Rules in every chain of iptables-nft that the reference makes.
 fn reference_chains() -> String {
     nft("list ruleset").lines().filter(|line| line.contains("CNI-DN-")).collect()

@@ -115,6 +115,13 @@ impl Channel {
         Ok(Self { socket, sequence: 0, buffer: vec![0; 64 * 1024], traffic: Traffic::default() })
     }
 
+    /// The name of a device of the socket's namespace (netdevice(7), `SIOCGIFNAME`).
+    pub fn name_of_device(&self, index: u32) -> io::Result<String> {
+        // SAFETY: the socket outlives this borrow of its descriptor.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
+        rustix::net::netdevice::index_to_name(borrowed, index).map_err(Into::into)
+    }
+
     /// Sends all requests in order; one answer for each.
     pub fn exchange(&mut self, requests: &mut [Request]) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(requests.len());

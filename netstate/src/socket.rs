@@ -122,10 +122,15 @@ impl RouteSocket {
         Ok(self.chosen_way(dest)?.is_some_and(|(local, _)| local))
     }
 
-    /// The device by which packets to `dest` leave; asks for one route and one link, however many there are.
+    /// The device by which packets to `dest` leave. One route is asked for, and no list of links; the name by
+    /// an ioctl, because rtnetlink's answer waits for whoever changes a link anywhere on the machine.
     pub fn device_to(&mut self, dest: std::net::IpAddr) -> Result<Option<crate::DevName>> {
         let Some((_, index)) = self.chosen_way(dest)? else { return Ok(None) };
-        Ok(self.link_at(index)?.map(|link| link.name))
+        match self.channel.name_of_device(index) {
+            Ok(name) => Ok(Some(name.as_str().into())),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(source) => Err(crate::Error::Socket { action: "ask for a device's name", source }),
+        }
     }
 
     fn chosen_way(&mut self, dest: std::net::IpAddr) -> Result<Option<(bool, u32)>> {

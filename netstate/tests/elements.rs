@@ -40,8 +40,8 @@ fn layout() -> Layout {
                 "hostports".into(),
                 None,
                 vec![
-                    Rule::all().dnat_by(false, &ports, "ports4"),
-                    Rule::all().dnat_by(true, &ports, "ports6"),
+                    Rule::all().dnat_by(false, &ports, "ports4", 0x2000),
+                    Rule::all().dnat_by(true, &ports, "ports6", 0x2000),
                 ],
             ),
             (
@@ -88,8 +88,8 @@ fn a_layout_is_what_nft_shows() {
             "elements = { udp . 5353 comment \"net/c1/eth0\" : fd00::5 . 53 }",
             "type ifname . ipv6_addr . inet_proto . inet_service",
             "elements = { \"cni0\" . fd00::5 . udp . 53 comment \"net/c1/eth0\" }",
-            "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
-            "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
+            "meta nfproto ipv4 meta mark set meta mark | 0x00002000 dnat ip to meta l4proto . th dport map @ports4",
+            "meta nfproto ipv6 meta mark set meta mark | 0x00002000 dnat ip6 to meta l4proto . th dport map @ports6",
             "fib daddr type local jump hostports",
             "ct status dnat meta nfproto ipv6 iifname . ip6 daddr . meta l4proto . th dport @hairpin6 masquerade",
         ] {

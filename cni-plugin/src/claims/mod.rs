@@ -22,7 +22,7 @@ pub(crate) use keep::keep;
 pub(crate) use put::{Put, Taken, put};
 #[cfg(test)]
 pub(crate) use records::parse;
-pub(crate) use records::{Body, Owner, Record, Records, data_dir};
-pub(crate) use table::{Claim, check, collect, restore, take_away};
+pub(crate) use records::{Body, Owner, Record, Records, data_dir, is_malformed};
+pub(crate) use table::{Claim, check, collect, restore, take_away, take_away_unread};
 
 pub(crate) use crate::plugin::kernel_error;

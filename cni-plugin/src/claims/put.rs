@@ -11,13 +11,11 @@
 //!                             │ ENOENT: a set is gone ► rebuild
 //! ```
 
-use super::table::{Claim, TRIES, element, refused, restless};
+use super::table::{Claim, Key, TRIES, element, keys_of_others, refused, restless};
 use super::{Body, Owner, Record, Records, kernel_error};
 use crate::types::CniError;
-use netstate::nft::{Change, Layout, NftSocket, Rejected, Value};
+use netstate::nft::{Change, Layout, NftSocket, Rejected};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-type Key = (&'static str, Value);
 
 /// A key that somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +57,7 @@ pub(crate) fn put<B: Body>(
         leaving: BTreeMap::new(),
         there: HashSet::new(),
     };
-    attempt.leave(nft, before)?;
+    attempt.leave::<B>(nft, &record.owner, before)?;
     for _ in 0..TRIES {
         let (leave, come) = attempt.wanted();
         let changes: Vec<Change> =
@@ -97,11 +95,23 @@ enum Lesson {
 }
 
 impl Attempt<'_> {
-    fn leave(&mut self, nft: &mut NftSocket, before: &[Claim]) -> Result<(), CniError> {
+    fn leave<B: Body>(
+        &mut self,
+        nft: &mut NftSocket,
+        owner: &Owner,
+        before: &[Claim],
+    ) -> Result<(), CniError> {
         for claim in before.iter().filter(|claim| !claim.shared) {
             if element(nft, self.layout, claim)?.is_some_and(|there| there.comment == self.comment) {
                 self.leaving.insert(claim.key(), claim.clone());
             }
+        }
+        let mut shared =
+            before.iter().filter(|claim| claim.shared && !self.claims.contains(claim)).peekable();
+        if shared.peek().is_some() {
+            let theirs = keys_of_others::<B>(self.records, owner)?;
+            let unshared = shared.filter(|claim| !theirs.contains(&claim.key()));
+            self.leaving.extend(unshared.map(|claim| (claim.key(), claim.clone())));
         }
         Ok(())
     }

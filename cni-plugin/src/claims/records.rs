@@ -46,6 +46,16 @@ impl Owner {
         Owner { network: call.name.clone(), container: container_id.clone(), ifname: ifname.clone() }
     }
 
+    /// The owner that a comment names; one that was shortened names nobody.
+    pub fn of_comment(comment: &str) -> Option<Self> {
+        Self::of_parts(comment.splitn(3, '/'))
+    }
+
+    fn of_parts<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut next = || parts.next().map(str::to_owned);
+        Some(Owner { network: next()?, container: next()?, ifname: next()? })
+    }
+
     /// Whether it is one of these, of whatever network.
     pub fn is_in(&self, attachments: &[Attachment]) -> bool {
         attachments.iter().any(|a| a.container_id == self.container && a.ifname == self.ifname)
@@ -197,16 +207,38 @@ impl Records {
         self.of_comment(&owner.comment())
     }
 
-    /// All records, the oldest first.
+    /// All records, the oldest first. One that is not of this plugin's form claims nothing: that its
+    /// container has to be looked at must not keep the others' table from being made whole.
     pub fn all<B: Body>(&self) -> Result<Vec<Record<B>>, CniError> {
         let mut found = Vec::new();
         for path in self.paths()? {
             let written =
                 std::fs::metadata(&path).and_then(|m| m.modified()).map_err(io("look at", &path))?;
-            found.extend(read(&path)?.map(|record| (written, path, record)));
+            match read(&path) {
+                Err(error) if is_malformed(&error) => {}
+                record => found.extend(record?.map(|record| (written, path, record))),
+            }
         }
         found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         Ok(found.into_iter().map(|(_, _, record)| record).collect())
+    }
+
+    /// Removes records of a network that cannot be read, by their files' names, but for those that are `wanted`.
+    pub fn remove_malformed<B: Body>(
+        &self,
+        network: &str,
+        wanted: impl Fn(&Owner) -> bool,
+    ) -> Result<(), CniError> {
+        for path in self.paths()? {
+            let malformed = read::<B>(&path).is_err_and(|error| is_malformed(&error));
+            let owner =
+                path.file_stem().and_then(|stem| Owner::of_parts(stem.to_string_lossy().splitn(3, ':')));
+            if malformed && owner.is_some_and(|owner| owner.network == network && !wanted(&owner)) {
+                remove(&path)?;
+                crash::point("gc: a record that could not be read is gone");
+            }
+        }
+        Ok(())
     }
 
     /// Whether anybody but `owner` has a record; reads no more names than it must.
@@ -216,6 +248,11 @@ impl Records {
         Ok(names.any(|entry| {
             entry.is_ok_and(|e| is_record(&e.file_name().to_string_lossy()) && *e.file_name() != *own)
         }))
+    }
+
+    /// Whether nobody has a record.
+    pub fn is_empty(&self) -> Result<bool, CniError> {
+        Ok(self.paths()?.is_empty())
     }
 
     /// Writes a record whole, or not at all.
@@ -250,6 +287,11 @@ impl Records {
         }
         Ok(paths)
     }
+}
+
+/// Whether an error is about a record's form.
+pub(crate) fn is_malformed(error: &CniError) -> bool {
+    error.error_code() == ErrorCode::Decode
 }
 
 fn is_record(name: &str) -> bool {

@@ -11,6 +11,9 @@ use std::collections::HashSet;
 /// two of its steps, and it holds the lock of all who should.
 pub(super) const TRIES: usize = 10;
 
+/// Set and key: what can be claimed once.
+pub(super) type Key = (&'static str, Value);
+
 /// An element that a container claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -23,7 +26,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn key(&self) -> (&'static str, Value) {
+    pub(super) fn key(&self) -> Key {
         (self.set, self.element.key.clone())
     }
 
@@ -34,6 +37,12 @@ impl Claim {
     pub(super) fn remove(&self) -> Change {
         Change::Remove(self.set.to_owned(), self.element.key.clone())
     }
+}
+
+/// What the records of all but `owner` claim.
+pub(super) fn keys_of_others<B: Body>(records: &Records, owner: &Owner) -> Result<HashSet<Key>, CniError> {
+    let others = records.all::<B>()?.into_iter().filter(|other| other.owner != *owner);
+    Ok(others.flat_map(|other| other.elements()).map(|claim| claim.key()).collect())
 }
 
 pub(super) fn element(
@@ -69,9 +78,29 @@ pub(crate) fn take_away<B: Body>(
         }
     }
     if !shared.is_empty() {
-        let others = records.all::<B>()?.into_iter().filter(|other| other.owner != record.owner);
-        let theirs: HashSet<_> = others.flat_map(|other| other.elements()).map(|c| c.key()).collect();
+        let theirs = keys_of_others::<B>(records, &record.owner)?;
         leaving.extend(shared.iter().filter(|claim| !theirs.contains(&claim.key())).map(Claim::remove));
+    }
+    remove_all(nft, layout, leaving)
+}
+
+/// The same for an owner whose record cannot be read: what carries its comment, found by listing.
+pub(crate) fn take_away_unread(
+    nft: &mut NftSocket,
+    layout: &Layout,
+    records: &Records,
+    owner: &Owner,
+) -> Result<(), CniError> {
+    if !records.has_others(owner)? {
+        return delete_table(nft, layout);
+    }
+    let comment = owner.comment();
+    let mut leaving = Vec::new();
+    for set in &layout.sets {
+        let found =
+            nft.elements(&layout.table, &set.name).map_err(kernel_error(format!("set {}", set.name)))?;
+        let own = found.unwrap_or_default().into_iter().filter(|element| element.comment == comment);
+        leaving.extend(own.map(|element| Change::Remove(set.name.clone(), element.key)));
     }
     remove_all(nft, layout, leaving)
 }
@@ -137,6 +166,7 @@ pub(crate) fn collect<B: Body>(
     network: &str,
     wanted: impl Fn(&Owner) -> bool,
 ) -> Result<Vec<Record<B>>, CniError> {
+    records.remove_malformed::<B>(network, &wanted)?;
     let (kept, stale): (Vec<_>, Vec<_>) = records
         .all::<B>()?
         .into_iter()
@@ -156,14 +186,16 @@ pub(crate) fn collect<B: Body>(
             nft.elements(&layout.table, &set.name).map_err(kernel_error(format!("set {}", set.name)))?;
         for element in found.unwrap_or_default() {
             let has_record = keys.contains(&(set.name.as_str(), element.key.clone()));
-            if !has_record && (element.comment.starts_with(&prefix) || !element.comment.contains('/')) {
+            let lives = Owner::of_comment(&element.comment).is_some_and(|owner| wanted(&owner));
+            let ours = element.comment.starts_with(&prefix) || !element.comment.contains('/');
+            if ours && !has_record && !lives {
                 orphans.push(Change::Remove(set.name.clone(), element.key));
             }
         }
     }
     remove_all(nft, layout, orphans)?;
     crash::point("gc: elements without a record are gone");
-    if kept.is_empty() {
+    if records.is_empty()? {
         delete_table(nft, layout)?;
     }
     Ok(stale)

@@ -80,19 +80,10 @@ impl Plugin for Firewall {
     fn del(&self, call: &Call) -> Result<(), CniError> {
         let owner = Owner::of(call);
         let records = Records::open_existing(&config::data_dir_of(&call.raw)?)?;
-        let record = records.as_ref().map(|records| records.of::<Guard>(&owner)).transpose()?.flatten();
-        match (records, record) {
-            (Some(records), Some(record)) => {
-                claims::take_away(&mut nft()?, &layout(), &records, &record)?;
-                crash::point("firewall: the elements are gone");
-                records.remove(&owner)?;
-                crash::point("firewall: the record is gone");
-                Ok(())
-            }
-            _ => match &call.previous {
-                Some(previous) => foreign::remove(&mut nft()?, previous),
-                None => Ok(()),
-            },
+        let gone = records.map(|records| release(&records, &owner)).transpose()?;
+        match (gone, &call.previous) {
+            (None | Some(false), Some(previous)) => foreign::remove(&mut nft()?, previous),
+            _ => Ok(()),
         }
     }
 
@@ -144,6 +135,22 @@ impl Plugin for Firewall {
             }
         }
     }
+}
+
+/// Takes away what a container has here; `false` if there is no record of it.
+fn release(records: &Records, owner: &Owner) -> Result<bool, CniError> {
+    match records.of::<Guard>(owner) {
+        Ok(None) => return Ok(false),
+        Ok(Some(record)) => claims::take_away(&mut nft()?, &layout(), records, &record)?,
+        Err(error) if claims::is_malformed(&error) => {
+            claims::take_away_unread(&mut nft()?, &layout(), records, owner)?;
+        }
+        Err(error) => return Err(error),
+    }
+    crash::point("firewall: the elements are gone");
+    records.remove(owner)?;
+    crash::point("firewall: the record is gone");
+    Ok(true)
 }
 
 /// Puts back what the records of `dir` say and the kernel lacks. Answers what was missing, and changes nothing

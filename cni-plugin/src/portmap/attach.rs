@@ -98,7 +98,16 @@ fn route_localnet(ports: &Ports) -> Result<(), CniError> {
 /// Takes a container's ports away; `false` if there is no record of it.
 pub(super) fn detach(data_dir: &Path, owner: &Owner) -> Result<bool, CniError> {
     let Some(records) = Records::open_existing(data_dir)? else { return Ok(false) };
-    let Some(record) = records.of::<Ports>(owner)? else { return Ok(false) };
+    let record = match records.of::<Ports>(owner) {
+        Ok(None) => return Ok(false),
+        Ok(Some(record)) => record,
+        Err(error) if claims::is_malformed(&error) => {
+            claims::take_away_unread(&mut super::nft()?, &layout(), &records, owner)?;
+            records.remove(owner)?;
+            return Ok(true);
+        }
+        Err(error) => return Err(error),
+    };
     claims::take_away(&mut super::nft()?, &layout(), &records, &record)?;
     crash::point("portmap: the elements are gone");
     records.remove(owner)?;

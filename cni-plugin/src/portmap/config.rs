@@ -1,5 +1,6 @@
 //! The plugin's keys, and `runtimeConfig.portMappings`.
 
+use super::layout::DEFAULT_MARK_BIT;
 use crate::claims;
 use crate::config::{invalid, is_zero, unsupported};
 use crate::plugin::Call;
@@ -13,8 +14,7 @@ use std::path::PathBuf;
 const MOST_MAPPINGS: usize = 20_000;
 
 /// Keys of the reference that belong to its iptables rules, and what to do instead.
-const REFUSED: [(&str, &str); 4] = [
-    ("markMasqBit", "remove it: nothing is marked here, what is masqueraded is looked up"),
+const REFUSED: [(&str, &str); 3] = [
     ("externalSetMarkChain", "remove it: an iptables chain cannot be asked out of nftables"),
     ("conditionsV4", "remove it: iptables arguments mean nothing in nftables; filter in a table of your own"),
     ("conditionsV6", "remove it: iptables arguments mean nothing in nftables; filter in a table of your own"),
@@ -108,9 +108,17 @@ pub(crate) fn data_dir_of(raw: &Map<String, Value>) -> Result<PathBuf, CniError>
 
 fn refuse_unserved(raw: &Map<String, Value>) -> Result<(), CniError> {
     for (key, instead) in REFUSED {
-        // 0 is a mark's bit, too.
-        if let Some(value) = raw.get(key).filter(|value| !is_zero(value) || value.is_number()) {
+        if let Some(value) = raw.get(key).filter(|value| !is_zero(value)) {
             return Err(unsupported(key, value, instead));
+        }
+    }
+    match raw.get("markMasqBit") {
+        None | Some(Value::Null) => {}
+        Some(value) if value.as_u64() == Some(DEFAULT_MARK_BIT.into()) => {}
+        Some(value) => {
+            let instead =
+                format!("remove it: the rules are the same for all networks, and use bit {DEFAULT_MARK_BIT}");
+            return Err(unsupported("markMasqBit", value, &instead));
         }
     }
     match raw.get("backend") {

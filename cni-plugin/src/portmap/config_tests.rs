@@ -31,6 +31,7 @@ fn a_kubelets_mappings_are_read() {
     let dns = config.mappings[1];
     assert_eq!((dns.protocol, dns.host_ip), (Protocol::Udp, "192.0.2.1".parse().ok()));
     assert_eq!(config.mappings[2].protocol, Protocol::Tcp);
+    read(json!({"markMasqBit": 13})).unwrap();
     assert_eq!(read(json!({})).unwrap().data_dir.to_str(), Some(super::super::DATA_DIR));
 }
 

@@ -8,6 +8,13 @@ use std::net::Ipv4Addr;
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 
+/// The bit of the packet's mark that says: translated here. A Service's backend may be a container with a
+/// mapped port, and its clients are that Service's business. It is the reference's default, 13; Kubernetes
+/// uses 14 and 15.
+const MARK: u32 = 1 << DEFAULT_MARK_BIT;
+/// The number of that bit.
+pub(super) const DEFAULT_MARK_BIT: u32 = 13;
+
 /// The whole table but for its elements.
 pub(crate) fn layout() -> Layout {
     let hook = |point, priority| Some(Hook { kind: ChainKind::Nat, point, priority });
@@ -54,8 +61,8 @@ fn translations(ipv6: bool) -> Vec<Rule> {
     use Field::{DestinationPort, Protocol};
     let address = if ipv6 { Field::Destination6 } else { Field::Destination4 };
     vec![
-        Rule::all().dnat_by(ipv6, &[address, Protocol, DestinationPort], &name("addresses", ipv6)),
-        Rule::all().dnat_by(ipv6, &[Protocol, DestinationPort], &name("ports", ipv6)),
+        Rule::all().dnat_by(ipv6, &[address, Protocol, DestinationPort], &name("addresses", ipv6), MARK),
+        Rule::all().dnat_by(ipv6, &[Protocol, DestinationPort], &name("ports", ipv6), MARK),
     ]
 }
 
@@ -63,7 +70,7 @@ fn masquerades(ipv6: bool) -> Vec<Rule> {
     use Field::{DestinationPort, InputName, OutputName, Protocol};
     let address = if ipv6 { Field::Destination6 } else { Field::Destination4 };
     let container = [address, Protocol, DestinationPort];
-    let translated = || Rule::all().destination_translated();
+    let translated = || Rule::all().marked(MARK).destination_translated();
     // A packet that is bridged after its translation has no input device here: see `Rule::bridged`.
     let back = |device| [device, address, Protocol, DestinationPort];
     let mut rules = vec![

@@ -6,8 +6,8 @@
 //!   map ports4     { inet_proto . inet_service : ipv4_addr . inet_service }                port ► pod
 //!   set hairpin4   { ifname . ipv4_addr . inet_proto . inet_service }     by which device a pod is reached
 //!   set local4, masquerade4                                               (and all but local for IPv6)
-//!   prerouting, output   fib daddr type local ► hostports ► dnat by the maps
-//!   postrouting          ct status dnat, and …
+//!   prerouting, output   fib daddr type local ► hostports ► mark, dnat by the maps
+//!   postrouting          marked, ct status dnat, and …
 //!                          came in by the device that leads to the pod, hairpin:  masquerade
 //!                          was bridged to it (br_netfilter), hairpin:             masquerade
 //!                          from 127.0.0.0/8, local:                               masquerade

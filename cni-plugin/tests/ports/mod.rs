@@ -98,6 +98,18 @@ impl Site {
         Member { pod, id: id.to_owned(), result }
     }
 
+    /// Attaches a pod by the ptp plugin.
+    pub fn routed(&self, id: &str) -> Member {
+        let pod = Pod::new();
+        let config = json!({"cniVersion": "1.0.0", "name": "testnet", "type": "ptp",
+            "ipam": {"type": "host-local", "dataDir": self.node.data_dir(), "subnet": "10.97.0.0/24",
+                "routes": [{"dst": "0.0.0.0/0"}]}});
+        let path = pod.path();
+        let call = Call { binary: self.binary("ptp"), ..Call::new(self.whose, "ADD", id, &path) };
+        let result = call.run(&config).unwrap();
+        Member { pod, id: id.to_owned(), result }
+    }
+
     /// The binary of a plugin by its name.
     pub fn binary(&self, name: &str) -> PathBuf {
         match self.whose {

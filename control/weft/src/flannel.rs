@@ -143,9 +143,8 @@ fn keep_plugins_tables() -> anyhow::Result<()> {
             }
             Err(_) => {}
         };
-        if let Err(error) = cni_plugin::heal::keep(&cni_plugin::heal::Directories::default(), tell) {
-            tracing::error!("tables of CNI plugins are not looked after: {error}");
-        }
+        let Err(error) = cni_plugin::heal::keep(&cni_plugin::heal::Directories::default(), tell);
+        tracing::error!("tables of CNI plugins are not looked after: {error}");
     };
     std::thread::Builder::new().name("cni-tables".into()).spawn(work)?;
     Ok(())

@@ -93,6 +93,18 @@ pub enum Expression {
         /// Where the port is; the address is at 0.
         port_register: u32,
     },
+    /// Sets bits of a value in the 32-bit register of this number.
+    SetBits {
+        /// Counted from 0.
+        register: u32,
+        /// Host byte order.
+        bits: u32,
+    },
+    /// The packet's mark out of the 32-bit register of this number.
+    StoreMark {
+        /// Counted from 0.
+        register: u32,
+    },
     /// Asks another chain of the table.
     Jump {
         /// Its name.
@@ -188,6 +200,22 @@ impl Expression {
                         number(5, NFT_REG32_00 + port_register),
                     ],
                 )
+            }
+            Self::SetBits { register, bits } => {
+                let register = NFT_REG32_00 + register;
+                (
+                    "bitwise",
+                    vec![
+                        number(1, register),
+                        number(2, register),
+                        number(3, 4),
+                        data(4, &(!bits).to_ne_bytes()),
+                        data(5, &bits.to_ne_bytes()),
+                    ],
+                )
+            }
+            Self::StoreMark { register } => {
+                ("meta", vec![number(2, META_MARK), number(3, NFT_REG32_00 + register)])
             }
             Self::Jump { chain } => {
                 let inner = nested(2, &[number(1, NFT_JUMP), text(2, chain)]);

@@ -113,18 +113,25 @@ impl Rule {
         self.guarded(fields).add(&format!("{words} @{set}"), loads.into_iter().chain([lookup]))
     }
 
-    /// Changes destination address and port to what the map has for these fields; a packet that it has
-    /// nothing for goes on to the next rule.
+    /// Changes destination address and port to what the map has for these fields, and sets these bits of the
+    /// packet's mark, so that a later hook knows who translated it; a packet that the map has nothing for goes
+    /// on to the next rule as it is.
     #[must_use]
-    pub fn dnat_by(self, ipv6: bool, fields: &[Field], map: &str) -> Self {
+    pub fn dnat_by(self, ipv6: bool, fields: &[Field], map: &str, mark: u32) -> Self {
+        /// Behind what any map leads to.
+        const FREE_REGISTER: u32 = 8;
         let (words, loads) = concatenation(fields);
         let address = if ipv6 { Datatype::Ip6 } else { Datatype::Ip4 };
         let act = [
             Expression::Lookup { set: map.to_owned(), map: true },
+            Expression::Into { register: FREE_REGISTER, load: Box::new(Expression::LoadMark) },
+            Expression::SetBits { register: FREE_REGISTER, bits: mark },
+            Expression::StoreMark { register: FREE_REGISTER },
             Expression::DestinationNat { ipv6, port_register: address.registers() },
         ];
         let word = if ipv6 { "ip6" } else { "ip" };
-        self.of_family(ipv6).add(&format!("dnat {word} to {words} map @{map}"), loads.into_iter().chain(act))
+        let text = format!("meta mark set meta mark | {mark:#010x} dnat {word} to {words} map @{map}");
+        self.of_family(ipv6).add(&text, loads.into_iter().chain(act))
     }
 
     /// The destination is an address of this host.
