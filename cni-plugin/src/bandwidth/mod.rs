@@ -104,7 +104,6 @@ impl Plugin for Bandwidth {
         let stale = attached::recorded(call)?.into_iter().filter(|recorded| !valid.contains(recorded));
         // All are tried; the first failure is reported.
         let removed: Vec<_> = stale.map(|attachment| remove(&mut kernel, call, &attachment)).collect();
-        attached::remove_empty_directory(call);
         let swept = sweep(&mut kernel, call, &valid);
         removed.into_iter().chain([swept]).collect()
     }
