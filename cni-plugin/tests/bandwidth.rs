@@ -314,30 +314,6 @@ fn what_exceeds_the_limit_does_not_pass() {
 }
 
 #[test]
-fn gc_removes_what_no_valid_attachment_has() {
-    let (node, pod) = setup();
-    let config = config(&node, both_ways());
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
-    output("ip", "link add bwpffffffffffff type ifb");
-    gc(&node, PLUGIN, &config, &["c1", "c2"]).unwrap();
-    assert_eq!(ifbs(&node).len(), 2);
-    let mut other = config.clone();
-    other["name"] = json!("another");
-    gc(&node, PLUGIN, &other, &[]).unwrap();
-    assert_eq!(ifbs(&node).len(), 2, "another network's GC");
-    gc(&node, PLUGIN, &config, &["c2"]).unwrap();
-    assert_eq!(ifbs(&node), ["bwpffffffffffff"], "one that nobody knows whose it is stays");
-    output("ip", "link del bwpffffffffffff");
-    assert_clean(&node, "GC");
-    // By its alias alone, where the record is lost.
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
-    std::fs::remove_dir_all(node.dir.path().join("records")).unwrap();
-    gc(&node, PLUGIN, &config, &[]).unwrap();
-    assert!(ifbs(&node).is_empty());
-    assert_eq!(call(&node, Whose::Ours, PLUGIN, "GC", &config, &pod).unwrap_err()["code"], 1);
-}
-
-#[test]
 fn status_tries_it_in_a_namespace_of_its_own() {
     let (node, pod) = setup();
     let mut config = config(&node, json!({"cniVersion": "1.1.0", "ingressRate": 8, "ingressBurst": 8}));
@@ -384,33 +360,4 @@ fn what_a_killed_call_leaves_is_removed() {
         assert_clean(node, when);
     });
     assert!(steps >= 3, "only {steps} crash points were passed");
-}
-
-#[test]
-fn our_own_chain_tunes_and_limits_in_one_process() {
-    let (node, pod) = (Node::new(), Pod::new());
-    let dir = |name: &str| node.dir.path().join(name);
-    let keys = json!({"cniVersion": "1.1.0", "isGateway": true, "runtimeConfig": {"bandwidth": both_ways()},
-        "tuning": {"dataDir": dir("tuning"), "mtu": 1380, "mac": "02:00:00:00:00:05", "allmulti": true},
-        "bandwidth": {"dataDir": dir("records")}});
-    let config = node.config(Whose::Ours, keys);
-    let result = common::add(Whose::Ours, &config, "c1", &pod).unwrap();
-    let told: Vec<&Value> =
-        result["interfaces"].as_array().unwrap().iter().filter(|i| i["name"] == "eth0").collect();
-    assert_eq!((&told[0]["mac"], &told[0]["mtu"]), (&json!("02:00:00:00:00:05"), &json!(1380)));
-    let link = pod.link("eth0").unwrap();
-    assert!(link.mtu == 1380 && link.all_multicast);
-    assert_eq!(ifbs(&node).len(), 1);
-    common::check(Whose::Ours, &config, "c1", &pod, &result).unwrap();
-    output("ip", &format!("link del {}", ifbs(&node)[0]));
-    let error = common::check(Whose::Ours, &config, "c1", &pod, &result).unwrap_err();
-    assert_eq!(error["code"], 103, "{error}");
-    // A runtime may have lost what it gave at ADD.
-    let mut bare = config.clone();
-    bare.as_object_mut().unwrap().remove("runtimeConfig");
-    common::del(Whose::Ours, &bare, "c1", &pod.path()).unwrap();
-    assert!(pod.link("eth0").is_none() && node.reserved("testnet").is_empty());
-    assert!(
-        !dir("tuning").join("c1_eth0.json").exists() && !dir("records").join("testnet/c1_eth0.json").exists()
-    );
 }
