@@ -211,9 +211,12 @@ fn links_whose_container_is_gone_are_found_and_deleted() {
     remember(&places, "c1", &pod.path());
     assert!(examine(&places).findings.is_empty());
     remember(&places, "c1", "/run/netns/no-such-namespace");
+    reserve(&places, "10.244.2.9", "c1", RECENT);
     let report = examine(&places);
     only(&report, "links", &["vethpod of container c1 (eth0), network cbr0", "no-such-namespace"]);
-    assert_eq!(fix(&places, &report), ["deleted the link vethpod"]);
+    // Its address is in use as long as the link is there.
+    assert_eq!(fix(&places, &report), ["deleted the link vethpod", "freed 10.244.2.9 of network cbr0"]);
+    assert!(examine(&places).findings.is_empty());
     assert!(node.link("vethpod").is_none() && pod.link("eth0").is_none());
     // A container's end that is in no container.
     output("ip", "link add stray type veth peer name strayed");
@@ -222,6 +225,14 @@ fn links_whose_container_is_gone_are_found_and_deleted() {
     only(&report, "links", &["strayed, is in the host's namespace", "ip link delete stray"]);
     assert!(!report.findings[0].fixable);
     output("ip", "link set stray alias somebody-elses");
+    // A container that nothing knows of, and one whose ADD may be under way.
+    let lost = Pod::new();
+    wire(&node, &lost);
+    output("ip", "link set vethpod alias weft:cni:cbr0/c3/eth0");
+    let report = examine(&places);
+    only(&report, "links", &["c3", "no runtime's results"]);
+    assert!(!report.findings[0].fixable);
+    reserve(&places, "10.244.2.10", "c3", Duration::ZERO);
     assert!(examine(&places).findings.is_empty());
 }
 

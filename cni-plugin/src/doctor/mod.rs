@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Reads, and changes nothing; [`fix`] then removes what is ours and surely abandoned. Cost grows with the node's
-//! links, results and reservations, each of which is read once.
+//! links, results and reservations.
 
 mod binaries;
 mod bridges;
@@ -84,7 +84,7 @@ pub fn examine(places: &Places) -> Report {
             return report;
         }
     };
-    let owners = Owners::read(places, &links, &mut report);
+    let owners = Owners::read(places, picked.as_ref(), &links, &mut report);
     reservations::examine(places, picked.as_ref(), &owners, &mut report);
     links::examine(&mut kernel, &links, &owners, &mut report);
     bridges::examine(places, picked.as_ref(), &mut kernel, &links, &owners, &mut report);
