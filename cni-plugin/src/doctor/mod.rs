@@ -47,6 +47,8 @@ pub struct Places {
     pub subnet_file: PathBuf,
     /// containerd's pods: one directory each.
     pub sandboxes: PathBuf,
+    /// The kernel's statistics, with the time of the last boot.
+    pub stat: PathBuf,
     /// Where kube-proxy says its mode (`/proxyMode`).
     pub proxy: SocketAddr,
 }
@@ -60,6 +62,7 @@ impl Default for Places {
             data_dir: DATA_DIR.into(),
             subnet_file: SUBNET_FILE.into(),
             sandboxes: "/run/containerd/io.containerd.grpc.v1.cri/sandboxes".into(),
+            stat: "/proc/stat".into(),
             proxy: SocketAddr::from(([127, 0, 0, 1], 10249)),
         }
     }

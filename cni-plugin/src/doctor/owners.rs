@@ -46,7 +46,7 @@ impl Owners {
         let sandboxes = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         let aliases = links.iter().filter_map(|link| link.alias.clone()).collect();
         let young = reservations::young(places, picked);
-        Owners { cached, sandboxes, aliases, young, boot: boot_time() }
+        Owners { cached, sandboxes, aliases, young, boot: boot_time(&places.stat) }
     }
 
     /// What became of an attachment; one without an interface's name is any of the container's.
@@ -82,8 +82,8 @@ impl Owners {
 }
 
 /// `btime` of /proc/stat.
-fn boot_time() -> Option<SystemTime> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+fn boot_time(stat: &Path) -> Option<SystemTime> {
+    let stat = std::fs::read_to_string(stat).ok()?;
     let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
