@@ -314,30 +314,6 @@ fn what_exceeds_the_limit_does_not_pass() {
 }
 
 #[test]
-fn gc_removes_what_no_valid_attachment_has() {
-    let (node, pod) = setup();
-    let config = config(&node, both_ways());
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
-    output("ip", "link add bwpffffffffffff type ifb");
-    gc(&node, PLUGIN, &config, &["c1", "c2"]).unwrap();
-    assert_eq!(ifbs(&node).len(), 2);
-    let mut other = config.clone();
-    other["name"] = json!("another");
-    gc(&node, PLUGIN, &other, &[]).unwrap();
-    assert_eq!(ifbs(&node).len(), 2, "another network's GC");
-    gc(&node, PLUGIN, &config, &["c2"]).unwrap();
-    assert_eq!(ifbs(&node), ["bwpffffffffffff"], "one that nobody knows whose it is stays");
-    output("ip", "link del bwpffffffffffff");
-    assert_clean(&node, "GC");
-    // By its alias alone, where the record is lost.
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
-    std::fs::remove_dir_all(node.dir.path().join("records")).unwrap();
-    gc(&node, PLUGIN, &config, &[]).unwrap();
-    assert!(ifbs(&node).is_empty());
-    assert_eq!(call(&node, Whose::Ours, PLUGIN, "GC", &config, &pod).unwrap_err()["code"], 1);
-}
-
-#[test]
 fn status_tries_it_in_a_namespace_of_its_own() {
     let (node, pod) = setup();
     let mut config = config(&node, json!({"cniVersion": "1.1.0", "ingressRate": 8, "ingressBurst": 8}));

@@ -102,7 +102,7 @@ fn an_add_that_was_killed_with_anothers_port_takes_nothing_from_it() {
     same["prevResult"] = web.result.clone();
     let path = web.pod.path();
     let call = Call { binary: site.binary("portmap"), ..Call::new(Whose::Ours, "ADD", "rival", &path) };
-    let output = call.with("WEFT_CNI_CRASH_AT", 1).output(&same);
+    let output = call.with("WEFT_CNI_CRASH_AT", 2).output(&same);
     assert_eq!(output.status.signal(), Some(9));
     assert_eq!(site.records("portmap").len(), 2, "the killed one's record is there");
     nft("flush ruleset");

@@ -61,8 +61,7 @@ pub(super) struct RecordFile(PathBuf);
 impl RecordFile {
     /// Of an attachment of the call's network.
     pub fn of(call: &Call, attachment: &Attachment) -> Result<Self, CniError> {
-        let Attachment { container_id, ifname } = attachment;
-        Ok(RecordFile(directory(call)?.join(format!("{container_id}_{ifname}.json"))))
+        Ok(RecordFile(directory(call)?.join(file_name(attachment))))
     }
 
     pub fn write(&self, record: &Record) -> Result<(), CniError> {
@@ -80,6 +79,10 @@ impl RecordFile {
     }
 }
 
+fn file_name(attachment: &Attachment) -> String {
+    format!("{}_{}.json", attachment.container_id, attachment.ifname)
+}
+
 fn directory(call: &Call) -> Result<PathBuf, CniError> {
     Ok(config::data_dir(&call.raw)?.join(&call.name))
 }
@@ -93,21 +96,15 @@ pub(super) fn recorded(call: &Call) -> Result<Vec<Attachment>, CniError> {
             .ok()
             .flatten()
             .and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(Record { container_id, ifname, .. }) = written {
-            return Some(Attachment { container_id, ifname });
+        // What is in it counts only where it is what the name says: the name is what is removed.
+        let told = written.map(|r| Attachment { container_id: r.container_id, ifname: r.ifname });
+        if let Some(told) = told.filter(|told| file_name(told) == name) {
+            return Some(told);
         }
         let (container_id, ifname) = name.strip_suffix(".json")?.split_once('_')?;
         Some(Attachment { container_id: container_id.to_owned(), ifname: ifname.to_owned() })
     };
     Ok(record::names(&directory)?.into_iter().filter_map(attachment).collect())
-}
-
-/// Removes the network's directory of records, if it is empty.
-pub(super) fn remove_empty_directory(call: &Call) {
-    if let Ok(directory) = directory(call) {
-        // In use or gone: either is fine.
-        let _ = std::fs::remove_dir(directory);
-    }
 }
 
 /// Whether records can be written.

@@ -31,18 +31,20 @@ fn option_of(op: &Op, errno: Option<i32>) -> Option<&'static str> {
 pub(super) fn refused(op: &Op, object: &str, error: netstate::Error) -> CniError {
     let errno = error.errno();
     match option_of(op, errno) {
-        _ if errno == Some(libc::EEXIST) => {
-            let msg = format!("{object} is limited already: {error}");
-            let details = "call DEL for the container first; if something else shapes this link, take bandwidth \
-                           out of the network's list";
-            CniError::new(ErrorCode::Conflict, msg, details)
-        }
+        _ if errno == Some(libc::EEXIST) => taken(object, error),
         Some(option) => {
             let details = format!("this kernel may lack {option}: look into /boot/config-$(uname -r)");
             CniError::new(ErrorCode::Kernel, format!("{object}: {error}"), details)
         }
         None => kernel_error(object)(error),
     }
+}
+
+/// The error of a link that something shapes already.
+pub(super) fn taken(object: &str, why: impl std::fmt::Display) -> CniError {
+    let details = "call DEL for the container first; if something else shapes this link, take bandwidth out of the \
+                   network's list";
+    CniError::new(ErrorCode::Conflict, format!("{object} is limited already: {why}"), details)
 }
 
 /// The operations that need each option once, on the device `dev`.

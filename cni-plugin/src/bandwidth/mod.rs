@@ -52,6 +52,7 @@ impl Plugin for Bandwidth {
         let Some(limits) = limits else { return Ok(result) };
         let mut kernel = host_kernel()?;
         let host = attached::host_link(&mut kernel, call, &result)?;
+        refuse_others(&mut kernel, &host, &limits)?;
         let ifb = limits.egress.map(|_| new_ifb(call, &host)).transpose()?;
         let record = RecordFile::of(call, &attached::attachment(call))?;
         let known = record.read()?.is_some();
@@ -104,7 +105,6 @@ impl Plugin for Bandwidth {
         let stale = attached::recorded(call)?.into_iter().filter(|recorded| !valid.contains(recorded));
         // All are tried; the first failure is reported.
         let removed: Vec<_> = stale.map(|attachment| remove(&mut kernel, call, &attachment)).collect();
-        attached::remove_empty_directory(call);
         let swept = sweep(&mut kernel, call, &valid);
         removed.into_iter().chain([swept]).collect()
     }
@@ -118,6 +118,17 @@ impl Plugin for Bandwidth {
 
 fn host_kernel() -> Result<Kernel, CniError> {
     Kernel::open().map_err(kernel_error("the host's network namespace"))
+}
+
+/// What hangs at the host's end already is not ours to replace, nor, after it is recorded, for DEL to delete.
+fn refuse_others(kernel: &mut Kernel, host: &Link, limits: &Limits) -> Result<(), CniError> {
+    let hooks = [(Hook::Root, limits.ingress.is_some()), (Hook::Ingress, limits.egress.is_some())];
+    for (hook, _) in hooks.into_iter().filter(|(_, needed)| *needed) {
+        if let Some(found) = kernel.route.qdisc_of(host, hook).map_err(kernel_error(&host.name))? {
+            return Err(kernel_options::taken(&host.name, format!("it has the qdisc {found}")));
+        }
+    }
+    Ok(())
 }
 
 fn new_ifb(call: &Call, host: &Link) -> Result<NewLink, CniError> {

@@ -7,7 +7,7 @@
 //!                               └─ u32 filters by destination             to the other of the two
 //! ```
 //!
-//! The reference's releases from 1.5 on use the second form always; [`check`] takes both for all traffic.
+//! Newer releases of the reference use the second form always; [`check`] takes both for all traffic.
 
 use super::config::{Limit, Subnets};
 use super::rates;

@@ -13,18 +13,17 @@
 use crate::config::invalid;
 use crate::crash;
 use crate::plugin::{Call, Invocation};
+use crate::record;
 use crate::types::{Attachment, CniError, ErrorCode};
 use netstate::NetNs;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 const BOOT_ID: &str = ".boot-id";
-const TEMPORARY: &str = ".new";
 /// A record has a hundred bytes per mapping: what is longer than this was not written here.
 const LARGEST_RECORD_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -147,7 +146,7 @@ pub(crate) struct Records {
 impl Records {
     /// Opens and locks them, making the directory if need be.
     pub fn open(dir: &Path) -> Result<Self, CniError> {
-        std::fs::create_dir_all(dir).map_err(io("make the directory", dir))?;
+        record::make_dir(dir)?;
         Self::lock(dir)
     }
 
@@ -184,11 +183,11 @@ impl Records {
             return Ok(());
         }
         if noted.is_some() {
-            for path in self.paths()? {
-                remove(&path)?;
+            for path in self.paths()?.into_iter().chain(self.unfinished()?) {
+                record::remove(&path)?;
             }
         }
-        self.write(&path, now.trim().as_bytes())?;
+        record::write(&path, now.trim())?;
         crash::point("records: the boot is noted");
         Ok(())
     }
@@ -223,18 +222,20 @@ impl Records {
         Ok(found.into_iter().map(|(_, _, record)| record).collect())
     }
 
-    /// Removes records of a network that cannot be read, by their files' names, but for those that are `wanted`.
+    /// Removes records of a network that cannot be read or are not whole, by their files' names, but for those that are
+    /// `wanted`.
     pub fn remove_malformed<B: Body>(
         &self,
         network: &str,
         wanted: impl Fn(&Owner) -> bool,
     ) -> Result<(), CniError> {
-        for path in self.paths()? {
+        for path in self.paths()?.into_iter().chain(self.unfinished()?) {
             let malformed = read::<B>(&path).is_err_and(|error| is_malformed(&error));
             let owner =
                 path.file_stem().and_then(|stem| Owner::of_parts(stem.to_string_lossy().splitn(3, ':')));
-            if malformed && owner.is_some_and(|owner| owner.network == network && !wanted(&owner)) {
-                remove(&path)?;
+            let unreadable = malformed || !path.exists();
+            if unreadable && owner.is_some_and(|owner| owner.network == network && !wanted(&owner)) {
+                record::remove(&path)?;
                 crash::point("gc: a record that could not be read is gone");
             }
         }
@@ -258,23 +259,19 @@ impl Records {
     /// Writes a record whole, or not at all.
     pub fn put<B: Body>(&self, record: &Record<B>) -> Result<(), CniError> {
         let path = self.dir.join(file_name(&record.owner.comment()));
-        let mut text = serde_json::to_vec(record).map_err(|e| io("encode", &path)(e.into()))?;
-        text.push(b'\n');
-        self.write(&path, &text)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CniError> {
-        let temporary = self.dir.join(TEMPORARY);
-        let mut options = std::fs::OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&temporary).map_err(io("write", &temporary))?;
-        file.write_all(bytes).map_err(io("write", &temporary))?;
-        std::fs::rename(&temporary, path).map_err(io("name", path))
+        let text = serde_json::to_string(record).map_err(|e| io("encode", &path)(e.into()))?;
+        record::write(&path, &format!("{text}\n"))
     }
 
     /// Removes an attachment's record; one that is gone is fine.
     pub fn remove(&self, owner: &Owner) -> Result<(), CniError> {
-        remove(&self.dir.join(file_name(&owner.comment())))
+        record::remove(&self.dir.join(file_name(&owner.comment())))
+    }
+
+    /// Records whose writer was killed before they were whole: it held the lock, so it is gone.
+    fn unfinished(&self) -> Result<Vec<PathBuf>, CniError> {
+        let names = record::names(&self.dir)?.into_iter().filter(|name| is_record(name));
+        Ok(names.map(|name| self.dir.join(name)).filter(|path| !path.exists()).collect())
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, CniError> {
@@ -323,18 +320,8 @@ pub(crate) fn parse<B: Body>(bytes: &[u8]) -> Result<Record<B>, String> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), CniError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(io("remove", path)(e)),
-        _ => Ok(()),
-    }
-}
-
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CniError {
-    let msg = format!("cannot {action} {}", path.display());
-    move |e| {
-        CniError::new(ErrorCode::Io, format!("{msg}: {e}"), "free space or correct the directory's rights")
-    }
+    move |error| record::io_error(action, path, error)
 }
 
 #[cfg(test)]

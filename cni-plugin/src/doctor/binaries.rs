@@ -65,6 +65,11 @@ fn whose(path: &Path) -> String {
     }
 }
 
+/// Whether a type resolves to our program.
+pub(super) fn resolves_to_ours(places: &Places, name: &str) -> bool {
+    find_plugin(name, &places.bin_dirs).is_ok_and(|path| is_ours(&path))
+}
+
 fn is_ours(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| contains(&bytes, MARK))
 }

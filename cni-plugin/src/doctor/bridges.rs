@@ -1,6 +1,7 @@
 //! Bridges that bear an address of an earlier subnet: the next ADD fails on them ("already has an IP address
 //! different from"), or, with no container on them, gives them the new one.
 
+use super::binaries;
 use super::networks::Picked;
 use super::owners::Owners;
 use super::{Places, Report};
@@ -55,12 +56,17 @@ pub(super) fn examine(
         }
         let what = format!("it has {}, and {} gives this node {wanted}", foreign.join(", "), file.display());
         let pods = pods(places, picked, link, links, owners);
-        let next = match pods.is_empty() {
-            true => "nothing: no container is on it, and the next ADD gives it the new address".to_owned(),
-            false => format!(
-                "delete these pods, so that they get addresses of the new subnet: {}",
-                pods.join(", ")
-            ),
+        let next = match (pods.is_empty(), replaces(places, picked, link)) {
+            (true, true) => {
+                "nothing: no container is on it, and the next ADD gives it the new address".to_owned()
+            }
+            (true, false) => {
+                format!("no container is on it: `ip addr delete {} dev {bridge}`", foreign.join(" "))
+            }
+            (false, _) => {
+                let all = pods.join(", ");
+                format!("delete these pods, so that they get addresses of the new subnet: {all}")
+            }
         };
         report.find(CHECK, format!("bridge {bridge}"), what, next);
     }
@@ -83,6 +89,19 @@ fn from_node_subnet(plugin_type: &str, raw: &Map<String, Value>) -> Option<(Stri
     };
     let bridge = text(block, "bridge").unwrap_or_else(|| "cni0".into());
     uses.then(|| (bridge, text(Some(raw), "subnetFile").map(PathBuf::from)))
+}
+
+/// Whether the plugin that attaches is ours, and would give an empty bridge its new address.
+fn replaces(places: &Places, picked: &Picked, bridge: &Link) -> bool {
+    let ours = |name: &str| binaries::resolves_to_ours(places, name);
+    let types = picked.list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
+    let all_ours =
+        types.filter(|name| ["flannel", "weft-cni", "bridge"].contains(name)).all(|name| match name {
+            "flannel" => ours("flannel") || ours("bridge"), // ours attaches by itself
+            name => ours(name),
+        });
+    let name = &*bridge.name;
+    all_ours && (name == "cni0" || bridge.alias == Some(netstate::owned_alias("cni", name)))
 }
 
 /// Who is on a bridge: by our alias, else by the port's name.

@@ -14,12 +14,11 @@ const CHECK: &str = "links";
 
 pub(super) fn examine(kernel: &mut Kernel, links: &[Link], owners: &Owners, report: &mut Report) {
     let prefix = netstate::owned_alias("cni", "");
-    let ours = |link: &&Link| link.alias.as_ref().is_some_and(|alias| alias.starts_with(&prefix));
     let mut redirected = None;
-    for link in links.iter().filter(ours) {
-        let alias = link.alias.as_deref().unwrap_or_default().trim_start_matches(&prefix);
+    for link in links {
+        let owner = link.alias.as_deref().and_then(|alias| alias.strip_prefix(&prefix));
         // A bridge's alias is its name alone.
-        let Some((network, container_id, ifname)) = attachment(alias) else { continue };
+        let Some((network, container_id, ifname)) = owner.and_then(attachment) else { continue };
         let fate = owners.fate(network, container_id, ifname);
         let why = match &link.kind {
             LinkKind::Veth => veth(link, links, fate),
@@ -38,7 +37,7 @@ pub(super) fn examine(kernel: &mut Kernel, links: &[Link], owners: &Owners, repo
 }
 
 /// Network, container, interface.
-pub(super) fn attachment(alias: &str) -> Option<(&str, &str, &str)> {
+fn attachment(alias: &str) -> Option<(&str, &str, &str)> {
     let mut parts = alias.split('/');
     let found = (parts.next()?, parts.next()?, parts.next()?);
     parts.next().is_none().then_some(found)

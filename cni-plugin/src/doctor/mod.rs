@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Reads, and changes nothing; [`fix`] then removes what is ours and surely abandoned. Cost grows with the node's
-//! links, results and reservations, each of which is read once.
+//! links, results and reservations.
 
 mod binaries;
 mod bridges;
@@ -47,6 +47,8 @@ pub struct Places {
     pub subnet_file: PathBuf,
     /// containerd's pods: one directory each.
     pub sandboxes: PathBuf,
+    /// The kernel's statistics, with the time of the last boot.
+    pub stat: PathBuf,
     /// Where kube-proxy says its mode (`/proxyMode`).
     pub proxy: SocketAddr,
 }
@@ -60,6 +62,7 @@ impl Default for Places {
             data_dir: DATA_DIR.into(),
             subnet_file: SUBNET_FILE.into(),
             sandboxes: "/run/containerd/io.containerd.grpc.v1.cri/sandboxes".into(),
+            stat: "/proc/stat".into(),
             proxy: SocketAddr::from(([127, 0, 0, 1], 10249)),
         }
     }
@@ -84,7 +87,7 @@ pub fn examine(places: &Places) -> Report {
             return report;
         }
     };
-    let owners = Owners::read(places, &links, &mut report);
+    let owners = Owners::read(places, picked.as_ref(), &links, &mut report);
     reservations::examine(places, picked.as_ref(), &owners, &mut report);
     links::examine(&mut kernel, &links, &owners, &mut report);
     bridges::examine(places, picked.as_ref(), &mut kernel, &links, &owners, &mut report);

@@ -5,10 +5,12 @@
 //! | a result of libcni's (`results/…`), and its namespace is there | it lives |
 //! | the same, and the namespace is gone | it is gone |
 //! | a pod of containerd's (`sandboxes/<id>`) | its runtime will still call DEL |
-//! | none of these | nobody knows of it: an ADD may be under way, or the results were lost |
+//! | an address reserved a moment ago | its ADD may be under way |
+//! | none of these | nobody knows of it: the results may be lost |
 //! | older than the last boot | it is gone |
 
-use super::{Places, Report};
+use super::networks::Picked;
+use super::{Places, Report, reservations};
 use crate::caller::{Cache, CachedAttachment};
 use netstate::{Link, NetNs};
 use std::collections::HashSet;
@@ -30,11 +32,12 @@ pub(super) struct Owners {
     cached: Vec<CachedAttachment>,
     sandboxes: HashSet<String>,
     aliases: HashSet<String>,
+    young: HashSet<(String, String)>,
     boot: Option<SystemTime>,
 }
 
 impl Owners {
-    pub fn read(places: &Places, links: &[Link], report: &mut Report) -> Self {
+    pub fn read(places: &Places, picked: Option<&Picked>, links: &[Link], report: &mut Report) -> Self {
         let cached = Cache::new(places.cache_dir.clone()).attachments().unwrap_or_else(|error| {
             report.find("owners", places.cache_dir.display(), error, "run it as root on the node itself");
             Vec::new()
@@ -42,7 +45,8 @@ impl Owners {
         let names = std::fs::read_dir(&places.sandboxes).into_iter().flatten();
         let sandboxes = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         let aliases = links.iter().filter_map(|link| link.alias.clone()).collect();
-        Owners { cached, sandboxes, aliases, boot: boot_time() }
+        let young = reservations::young(places, picked);
+        Owners { cached, sandboxes, aliases, young, boot: boot_time(&places.stat) }
     }
 
     /// What became of an attachment; one without an interface's name is any of the container's.
@@ -61,6 +65,7 @@ impl Owners {
         }
         match namespaces.iter().find(|path| !path.is_empty()) {
             Some(path) => Fate::Gone(format!("its network namespace {path} is gone")),
+            None if self.young.contains(&(network.to_owned(), container_id.to_owned())) => Fate::Alive,
             None => Fate::Unknown,
         }
     }
@@ -77,8 +82,8 @@ impl Owners {
 }
 
 /// `btime` of /proc/stat.
-fn boot_time() -> Option<SystemTime> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+fn boot_time(stat: &Path) -> Option<SystemTime> {
+    let stat = std::fs::read_to_string(stat).ok()?;
     let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }

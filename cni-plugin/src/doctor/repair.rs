@@ -9,8 +9,17 @@ use std::time::Duration;
 /// An ADD that is under way makes its parts in less.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Mends what a report says can be mended; answers what was done, and what failed.
+/// Mends what a report says can be mended; answers what was done, and what failed. What shows only then, such as
+/// the address of a link that is gone now, is mended, too.
 pub fn fix(places: &Places, report: &Report) -> Vec<String> {
+    let mut done = mend_all(places, report);
+    if !done.is_empty() {
+        done.extend(mend_all(places, &examine(places)));
+    }
+    done
+}
+
+fn mend_all(places: &Places, report: &Report) -> Vec<String> {
     if !report.findings.iter().any(|finding| finding.fixable) {
         return Vec::new();
     }

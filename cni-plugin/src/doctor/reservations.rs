@@ -5,7 +5,7 @@ use super::owners::{Fate, Owners, age};
 use super::report::Repair;
 use super::{Places, Report};
 use crate::ipam::{Key, Reservation, reservations};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,15 +14,33 @@ const CHECK: &str = "reservations";
 const ADD_LASTS: Duration = Duration::from_secs(300);
 
 pub(super) fn examine(places: &Places, picked: Option<&Picked>, owners: &Owners, report: &mut Report) {
+    for (data_dir, network) in stores(places, picked) {
+        examine_network(&data_dir, &network, owners, report);
+    }
+}
+
+/// Network and container of those that took an address a moment ago.
+pub(super) fn young(places: &Places, picked: Option<&Picked>) -> HashSet<(String, String)> {
+    let mut young = HashSet::new();
+    for (data_dir, network) in stores(places, picked) {
+        let taken = reservations(&data_dir.join(&network)).into_iter();
+        let recent = taken.filter(|r| r.made.elapsed().unwrap_or_default() < ADD_LASTS);
+        young.extend(recent.map(|r| (network.clone(), r.key.container_id)));
+    }
+    young
+}
+
+/// Directory and network of each store.
+fn stores(places: &Places, picked: Option<&Picked>) -> BTreeSet<(PathBuf, String)> {
     let mut dirs = BTreeSet::from([places.data_dir.clone()]);
     dirs.extend(picked.into_iter().flat_map(named_dirs));
+    let mut stores = BTreeSet::new();
     for data_dir in dirs {
         let networks = std::fs::read_dir(&data_dir).into_iter().flatten();
         let names = networks.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        for network in names.collect::<BTreeSet<String>>() {
-            examine_network(&data_dir, &network, owners, report);
-        }
+        stores.extend(names.map(|network| (data_dir.clone(), network)));
     }
+    stores
 }
 
 /// `ipam.dataDir` of the list's plugins.
@@ -44,7 +62,6 @@ fn examine_network(data_dir: &Path, network: &str, owners: &Owners, report: &mut
             Fate::Unknown if owners.before_boot(made) => {
                 Fate::Gone("it was made before the node booted".into())
             }
-            Fate::Unknown if made.elapsed().unwrap_or_default() < ADD_LASTS => Fate::Alive,
             fate => fate,
         };
         if owners.has_link(network, &key.container_id, &key.ifname) {

@@ -140,7 +140,8 @@ impl Plugin for Firewall {
 /// Takes away what a container has here; `false` if there is no record of it.
 fn release(records: &Records, owner: &Owner) -> Result<bool, CniError> {
     match records.of::<Guard>(owner) {
-        Ok(None) => return Ok(false),
+        // None that is whole.
+        Ok(None) => return records.remove(owner).map(|()| false),
         Ok(Some(record)) => claims::take_away(&mut nft()?, &layout(), records, &record)?,
         Err(error) if claims::is_malformed(&error) => {
             claims::take_away_unread(&mut nft()?, &layout(), records, owner)?;

@@ -99,7 +99,8 @@ fn route_localnet(ports: &Ports) -> Result<(), CniError> {
 pub(super) fn detach(data_dir: &Path, owner: &Owner) -> Result<bool, CniError> {
     let Some(records) = Records::open_existing(data_dir)? else { return Ok(false) };
     let record = match records.of::<Ports>(owner) {
-        Ok(None) => return Ok(false),
+        // None that is whole.
+        Ok(None) => return records.remove(owner).map(|()| false),
         Ok(Some(record)) => record,
         Err(error) if claims::is_malformed(&error) => {
             claims::take_away_unread(&mut super::nft()?, &layout(), &records, owner)?;

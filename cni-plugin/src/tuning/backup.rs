@@ -149,12 +149,8 @@ impl BackupFile {
     pub fn remove(&self) -> Result<(), CniError> {
         record::remove(&self.path)?;
         crash::point("tuning: the backup is removed");
-        record::remove(&self.index)?;
-        // Where it was the network's last.
-        if let Some(network) = self.index.parent() {
-            let _ = std::fs::remove_dir(network);
-        }
-        Ok(())
+        // The directory stays: an ADD of another container may be about to use it.
+        record::remove(&self.index)
     }
 }
 

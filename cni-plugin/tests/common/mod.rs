@@ -80,6 +80,24 @@ pub fn need_root() {
     );
 }
 
+/// The folders in which plugins keep state by default are empty ones of this thread's own, and of the plugins that it
+/// starts: whatever a configuration says, the machine's stay as they are.
+fn keep_state_private() {
+    // SAFETY: unshare takes no pointers. A mount namespace of this thread's own means a working folder of its own, too.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", std::io::Error::last_os_error());
+    mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE);
+    for folder in [c"/var/lib", c"/run"] {
+        mount(Some(c"tmpfs"), folder, 0);
+    }
+}
+
+fn mount(kind: Option<&std::ffi::CStr>, on: &std::ffi::CStr, flags: libc::c_ulong) {
+    let kind = kind.map_or(std::ptr::null(), |kind| kind.as_ptr());
+    // SAFETY: all pointers are of strings that end with a zero byte and outlive the call, or null where mount(2) allows it.
+    let done = unsafe { libc::mount(kind, on.as_ptr(), kind, flags, std::ptr::null()) };
+    assert_eq!(done, 0, "{on:?}: {}", std::io::Error::last_os_error());
+}
+
 /// A host with a store; the thread is in its namespace while it lives.
 pub struct Node {
     pub dir: tempfile::TempDir,
@@ -95,6 +113,7 @@ pub struct Pod {
 impl Node {
     pub fn new() -> Self {
         need_root();
+        keep_state_private();
         let host = NetNs::anonymous().unwrap();
         let entered = host.enter().unwrap();
         Node { dir: tempfile::tempdir().unwrap(), host, _entered: Some(entered) }

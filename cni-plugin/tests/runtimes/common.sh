@@ -17,6 +17,7 @@ for place in /etc /var/lib; do
   mkdir -p "$work/over$place"/{up,work}
   mount -t overlay overlay -o "lowerdir=$place,upperdir=$work/over$place/up,workdir=$work/over$place/work" "$place"
 done
+rm -rf /var/lib/cni
 mount --bind "$work/opt" /opt
 mount -t tmpfs run /run
 mkdir -p /run/lock

@@ -83,3 +83,33 @@ fn doctor(flags: &Doctor) -> anyhow::Result<ExitCode> {
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        command: Command,
+    }
+
+    fn parse(arguments: &[&str]) -> Option<Doctor> {
+        let line = Line::try_parse_from(["cni", "doctor"].iter().chain(arguments)).ok()?;
+        let Tool::Doctor(flags) = line.command.tool;
+        Some(flags)
+    }
+
+    #[test]
+    fn the_flags_defaults_are_the_librarys() {
+        let (flags, places) = (parse(&[]).expect("no flag is needed"), Places::default());
+        assert_eq!((flags.conf_dir, flags.bin_dir), (places.conf_dir, places.bin_dirs));
+        assert_eq!((flags.cache_dir, flags.data_dir), (places.cache_dir, places.data_dir));
+        assert_eq!(flags.subnet_file, places.subnet_file);
+        assert!(!flags.fix && !flags.json);
+        assert!(parse(&["--fixx"]).is_none());
+        let two = parse(&["--bin-dir", "/a", "--bin-dir", "/b"]).expect("several directories");
+        assert_eq!(two.bin_dir, ["/a", "/b"].map(PathBuf::from));
+    }
+}
