@@ -4,7 +4,7 @@
 //! whatever disturbs the machine disturbs all; what counts is the ratio. Ours is measured twice: under the reference
 //! plugins' names, one process each, and as `weft-cni`, the chain in one process. `kernel` is a process that
 //! makes the bare netlink calls of a bridge's ADD and nothing else: no plugin can be faster than that. CPU is the
-//! processes' and their children's (wait4). Beyond 250 links most of the time is the kernel's own.
+//! processes' and their children's (wait4), memory the greatest of one process (VmHWM). Beyond 250 links most of the time is the kernel's own.
 //!
 //! ```text
 //! cargo build --profile dist -p cni-plugin --bin weft-cni --target x86_64-unknown-linux-gnu
@@ -16,6 +16,8 @@
 mod chain;
 #[path = "cni-bench/measure.rs"]
 mod measure;
+#[path = "cni-bench/memory.rs"]
+mod memory;
 #[path = "cni-bench/report.rs"]
 mod report;
 
@@ -73,6 +75,7 @@ fn run(options: &Options, work: &Path) -> Result<Report, Box<dyn Error>> {
         let of = Measured { shape, chains, options };
         of.version(&mut report)?;
         of.single(&mut report)?;
+        of.memory(&mut report)?;
         of.at_once(&mut report)?;
         of.many(&mut report)?;
     }
@@ -155,6 +158,20 @@ impl Measured<'_> {
                 if plain && what != "CHECK" {
                     note(what, None, bare(what, &pods.path(self.chains.len()))?);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory of an ADD: the median of five.
+    fn memory(&self, report: &mut Report) -> Result<(), Box<dyn Error>> {
+        for (side, chain) in self.sides() {
+            let pods = Pods::new(5)?;
+            for at in 0..5 {
+                let (id, path, port) = (format!("y{at}"), pods.path(at), FIRST_PORT + at);
+                let (memory, result) = chain.memory(&id, &path, port)?;
+                report.row(&self.row("ADD")).memory[side].push(memory);
+                chain.del(&id, &path, port, &result)?;
             }
         }
         Ok(())

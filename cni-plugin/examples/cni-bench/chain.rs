@@ -1,6 +1,7 @@
 //! A chain of plugins, called as libcni calls it: each gets the result of the one before.
 
 use super::measure::{Cost, run};
+use super::memory;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,17 @@ impl Chain {
         Ok((total, result))
     }
 
+    /// The most that one of the chain's processes has resident in an ADD, bytes; those that they start not counted.
+    pub fn memory(&self, id: &str, netns: &str, port: usize) -> Result<(u64, Value), Box<dyn Error>> {
+        let (mut most, mut result) = (0, Value::Null);
+        for (path, config) in &self.steps {
+            let (memory, said) = memory::peak(process(path, "ADD", id, netns), &with(config, port, &result))?;
+            most = most.max(memory);
+            result = serde_json::from_str(&said)?;
+        }
+        Ok((most, result))
+    }
+
     /// CHECK; `None` where the plugin cannot check its own work.
     pub fn check(&self, id: &str, netns: &str, port: usize, result: &Value) -> Option<Cost> {
         let mut total = Cost::default();
@@ -152,8 +164,12 @@ fn call(
     input: &str,
 ) -> Result<(Cost, String), Box<dyn Error>> {
     let start = Instant::now();
+    run(start, process(path, command, id, netns), input)
+}
+
+fn process(path: &Path, command: &str, id: &str, netns: &str) -> Command {
     let mut process = Command::new(path);
     process.env("CNI_COMMAND", command).env("CNI_CONTAINERID", id).env("CNI_NETNS", netns);
     process.env("CNI_IFNAME", "eth0").env("CNI_PATH", path.parent().unwrap_or(Path::new("/")));
-    run(start, process, input)
+    process
 }

@@ -18,15 +18,12 @@ pub struct Cost {
     pub wall: Duration,
     /// User and system time of the process and its children.
     pub cpu: Duration,
-    /// The most that one of the processes had resident, bytes.
-    pub memory: u64,
 }
 
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Cost) {
         self.wall += other.wall;
         self.cpu += other.cpu;
-        self.memory = self.memory.max(other.memory);
     }
 }
 
@@ -48,15 +45,15 @@ pub fn run(start: Instant, mut process: Command, input: &str) -> Result<(Cost, S
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut output)?;
     }
-    let (status, cpu, memory) = wait(child.id())?;
+    let (status, cpu) = wait(child.id())?;
     match status {
-        0 => Ok((Cost { wall: start.elapsed(), cpu, memory }, output)),
+        0 => Ok((Cost { wall: start.elapsed(), cpu }, output)),
         _ => Err(format!("{process:?} failed: {output}").into()),
     }
 }
 
-/// Waits for a child; its exit status, CPU time and greatest memory.
-fn wait(pid: u32) -> Result<(i32, Duration, u64), Box<dyn Error>> {
+/// Waits for a child; its exit status and CPU time.
+fn wait(pid: u32) -> Result<(i32, Duration), Box<dyn Error>> {
     let mut status = 0;
     // SAFETY: rusage is plain numbers, for which zero bytes are a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -66,8 +63,7 @@ fn wait(pid: u32) -> Result<(i32, Duration, u64), Box<dyn Error>> {
         return Err(std::io::Error::last_os_error().into());
     }
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    // getrusage(2): kilobytes.
-    Ok((status, time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024))
+    Ok((status, time(usage.ru_utime) + time(usage.ru_stime)))
 }
 
 /// Network namespaces of containers; they die with the value.

@@ -11,6 +11,8 @@ pub struct Row {
     name: String,
     /// Of the reference plugins, of ours under their names, of our chain in one process.
     pub costs: [Vec<Cost>; 3],
+    /// Resident memory at most, bytes, where it was measured.
+    pub memory: [Vec<u64>; 3],
     /// Of bare netlink calls, where there are such.
     pub kernel: Vec<Cost>,
 }
@@ -52,8 +54,13 @@ impl Report {
         for row in &self.0 {
             let [reference, names, one] = [0, 1, 2].map(|side| median(&row.costs[side]));
             let kernel = median(&row.kernel);
-            let memory = [reference, names, one]
-                .map(|cost| cost.map_or("-".into(), |c| format!("{:.1}", c.memory as f64 / 1e6)));
+            let memory = row.memory.each_ref().map(|bytes| middle(bytes.iter().copied()));
+            let memory = match memory.iter().any(Option::is_some) {
+                true => memory
+                    .map(|bytes| bytes.map_or("-".into(), |b| format!("{:.1}", b as f64 / 1e6)))
+                    .join("/"),
+                false => String::new(),
+            };
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
@@ -65,7 +72,7 @@ impl Report {
                 pair(kernel),
                 ratios(names, reference),
                 ratios(one, reference),
-                memory.join("/"),
+                memory,
             );
         }
         text
@@ -77,13 +84,13 @@ impl Report {
             let walls = || costs.iter().map(|c| c.wall);
             let (low, high) = (walls().min().unwrap_or_default(), walls().max().unwrap_or_default());
             median(costs).map(|middle| {
-                json!({"wall": ms(middle.wall), "cpu": ms(middle.cpu), "memory": middle.memory,
-                    "wall_min": ms(low), "wall_max": ms(high), "samples": costs.len()})
+                json!({"wall": ms(middle.wall), "cpu": ms(middle.cpu), "wall_min": ms(low), "wall_max": ms(high), "samples": costs.len()})
             })
         };
         let row = |row: &Row| {
             let [reference, names, one] = [0, 1, 2].map(|side| cost(&row.costs[side]));
             json!({"name": row.name, "reference": reference, "weft": names, "weft_one_process": one,
+                "memory": row.memory.each_ref().map(|bytes| middle(bytes.iter().copied())),
                 "kernel": cost(&row.kernel)})
         };
         json!({"unit": "ms", "rows": self.0.iter().map(row).collect::<Vec<_>>()})
@@ -91,17 +98,14 @@ impl Report {
 }
 
 fn median(costs: &[Cost]) -> Option<Cost> {
-    let middle = |pick: fn(&Cost) -> u128| {
-        let mut values: Vec<u128> = costs.iter().map(pick).collect();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied()
-    };
-    let time = |nanoseconds: u128| Duration::from_nanos(nanoseconds as u64);
-    Some(Cost {
-        wall: time(middle(|c| c.wall.as_nanos())?),
-        cpu: time(middle(|c| c.cpu.as_nanos())?),
-        memory: middle(|c| c.memory.into())? as u64,
-    })
+    let time = |pick: fn(&Cost) -> Duration| middle(costs.iter().map(pick));
+    Some(Cost { wall: time(|c| c.wall)?, cpu: time(|c| c.cpu)? })
+}
+
+fn middle<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 fn ms(time: Duration) -> f64 {
