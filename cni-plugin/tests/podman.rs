@@ -13,5 +13,8 @@ fn podman_runs_a_container_with_a_published_port() {
         for way in ["node: hello", "localhost: hello", "hairpin: hello", "outside: hello"] {
             assert!(said.contains(way), "{plugins}, {way}: {said}");
         }
+        for way in ["node6: hello", "outside6: hello", "hairpin6: hello"] {
+            assert!(plugins == "own" || said.contains(way), "{plugins}, {way}: {said}");
+        }
     }
 }

@@ -56,7 +56,7 @@ image() { # OUT NAME [CMD]
 network() { # FILE
   if [ "$plugins" = names ]; then
     mkdir -p /run/flannel
-    printf 'FLANNEL_NETWORK=10.88.0.0/16\nFLANNEL_SUBNET=10.88.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n' > /run/flannel/subnet.env
+    printf 'FLANNEL_NETWORK=10.88.0.0/16\nFLANNEL_SUBNET=10.88.7.1/24\nFLANNEL_IPV6_NETWORK=fd88::/48\nFLANNEL_IPV6_SUBNET=fd88:0:0:7::1/64\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n' > /run/flannel/subnet.env
     cat > "$1" <<EOF
 {"cniVersion":"0.4.0","name":"weft-test","plugins":[
  {"type":"flannel","ipam":{"dataDir":"$work/store"},"delegate":{"isDefaultGateway":true,"hairpinMode":true}},
@@ -71,7 +71,7 @@ EOF
   cat > "$1" <<EOF
 {"cniVersion":"0.4.0","name":"weft-test","plugins":[
  {"type":"weft-cni","bridge":"cni0","isDefaultGateway":true,"hairpinMode":true,
-  "ipam":{"type":"host-local","dataDir":"$work/store","ranges":[[{"subnet":"10.88.7.0/24"}]]}},
+  "ipam":{"type":"host-local","dataDir":"$work/store","ranges":[[{"subnet":"10.88.7.0/24"}],[{"subnet":"fd88:0:0:7::/64"}]]}},
  {"type":"portmap","capabilities":{"portMappings":true}}]}
 EOF
 }

@@ -39,12 +39,18 @@ ip link add out0 type veth peer name out1
 unshare --net sleep 60 & outside=$!
 for _ in $(seq 50); do [ "$(readlink /proc/$outside/ns/net)" != "$(readlink /proc/self/ns/net)" ] && break; sleep 0.02; done
 ip link set out1 netns $outside
-ip addr add 192.0.2.1/24 dev out0; ip link set out0 up
-nsenter --net=/proc/$outside/ns/net sh -c 'ip addr add 192.0.2.9/24 dev out1; ip link set out1 up; ip route add default via 192.0.2.1'
+ip addr add 192.0.2.1/24 dev out0; ip addr add fd02::1/64 nodad dev out0; ip link set out0 up
+nsenter --net=/proc/$outside/ns/net sh -c 'ip addr add 192.0.2.9/24 dev out1; ip addr add fd02::9/64 nodad dev out1; ip link set out1 up
+  ip route add default via 192.0.2.1; ip route add default via fd02::1'
 ask node busybox nc -w 2 10.88.7.1 18081
 ask localhost busybox nc -w 2 127.0.0.1 18081
 ask outside nsenter --net=/proc/$outside/ns/net busybox nc -w 2 192.0.2.1 18081
 ask hairpin $podman exec weft-one nc -w 2 10.88.7.1 18081
+if [ "$plugins" = names ]; then # the reference portmap is IPv4's alone where no IPv6 port is asked for
+  ask node6 busybox nc -w 2 fd88:0:0:7::1 18081
+  ask outside6 nsenter --net=/proc/$outside/ns/net busybox nc -w 2 fd02::1 18081
+  ask hairpin6 $podman exec weft-one nc -w 2 fd88:0:0:7::1 18081
+fi
 kill $outside
 $podman rm -f -t 0 weft-one >/dev/null
 nothing_left
