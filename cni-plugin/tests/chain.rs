@@ -130,3 +130,32 @@ fn behind_another_plugin_its_result_is_kept() {
     assert_eq!(result["dns"]["nameservers"][0], "192.0.2.53");
     common::check(Whose::Ours, &config, "c1", &pod, &result).unwrap();
 }
+
+#[test]
+fn names_that_the_runtime_gives_are_for_a_name_server_to_read() {
+    let (node, pod) = (Node::new(), Pod::new());
+    let folder = node.dir.path().join("names");
+    let config = |aliases: Value| {
+        let keys = json!({"cniVersion": "1.1.0", "namesDir": folder, "runtimeConfig": {
+            "aliases": aliases, "dns": {"servers": ["192.0.2.53"], "searches": ["example"]}}});
+        node.config(Whose::Ours, keys)
+    };
+    let names = config(json!(["web", "db.example"]));
+    let result = common::add(Whose::Ours, &names, "c1", &pod).unwrap();
+    assert_eq!(result["dns"], json!({"nameservers": ["192.0.2.53"], "search": ["example"]}));
+    let file = folder.join("testnet/c1_eth0");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "10.99.0.2 web db.example\n");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o644, "a name server is not root");
+    common::check(Whose::Ours, &names, "c1", &pod, &result).unwrap();
+    std::fs::write(&file, "10.99.0.2 other\n").unwrap();
+    assert_eq!(common::check(Whose::Ours, &names, "c1", &pod, &result).unwrap_err()["code"], 103);
+    common::del(Whose::Ours, &names, "c1", &pod.path()).unwrap();
+    assert!(!file.exists());
+
+    for wrong in [json!(["a b"]), json!(["x\n127.0.0.1 bank.example"]), json!([5]), json!("web")] {
+        let error = common::add(Whose::Ours, &config(wrong.clone()), "c1", &pod).unwrap_err();
+        assert!(error["code"] == 7 && error["msg"].as_str().unwrap().contains("aliases"), "{wrong}: {error}");
+    }
+    assert!(node.veths().is_empty() && node.reserved("testnet").is_empty());
+}

@@ -8,7 +8,8 @@
 //! The bridge's keys stand in the object itself, the others' in blocks of their names. A block, or what the runtime
 //! gives for its capability, switches a plugin on.
 
-mod names;
+mod aliases;
+mod dns;
 mod stages;
 
 use crate::plugin::{Call, Plugin};
@@ -18,36 +19,43 @@ use stages::Stage;
 /// The plugin.
 pub(crate) struct Chain;
 
+/// Runs the stages; `done` counts those that succeeded.
+fn add(call: &Call, stages: &[Stage], done: &mut usize) -> Result<CniResult, CniError> {
+    let mut result = call.previous.clone();
+    for stage in stages {
+        result = Some(stage.add(call, result.as_ref())?);
+        *done += 1;
+    }
+    let mut result = result.unwrap_or_default();
+    dns::override_by_runtime(call, &mut result)?;
+    aliases::add(call, &result)?;
+    Ok(result)
+}
+
 impl Plugin for Chain {
     fn add(&self, call: &Call) -> Result<CniResult, CniError> {
-        names::refuse_aliases(call)?;
+        aliases::check_request(call)?;
         let stages = stages::wanted(call)?;
-        let mut result = call.previous.clone();
-        for (number, stage) in stages.iter().enumerate() {
-            match stage.add(call, result.as_ref()) {
-                Ok(made) => result = Some(made),
-                Err(error) => {
-                    // The first error is the one to report; what cannot be undone here, DEL undoes.
-                    let _ = delete(call, &stages[..number]);
-                    return Err(error);
-                }
-            }
-        }
-        let mut result = result.unwrap_or_default();
-        names::override_dns(call, &mut result)?;
-        Ok(result)
+        let mut done = 0;
+        add(call, &stages, &mut done).inspect_err(|_| {
+            // The first error is the one to report; what cannot be undone here, DEL undoes.
+            let _ = delete(call, &stages[..done]);
+        })
     }
 
     fn del(&self, call: &Call) -> Result<(), CniError> {
+        aliases::remove(call)?;
         delete(call, &stages::all(call)?)
     }
 
     fn check(&self, call: &Call) -> Result<(), CniError> {
         let previous = call.required_previous()?;
-        stages::wanted(call)?.iter().try_for_each(|stage| stage.check(call, previous))
+        stages::wanted(call)?.iter().try_for_each(|stage| stage.check(call, previous))?;
+        aliases::check(call, previous)
     }
 
     fn gc(&self, call: &Call) -> Result<(), CniError> {
+        aliases::retain(call, &call.valid_attachments()?)?;
         stages::all(call)?.iter().rev().try_for_each(|stage| stage.gc(call))
     }
 

@@ -57,7 +57,9 @@ fn chain(node: &Node) -> Value {
         "portmap": {"dataDir": folder("portmap")}, "bandwidth": {"dataDir": folder("bandwidth")},
         "firewall": {"dataDir": folder("firewall"), "ingressPolicy": "same-bridge"},
         "tuning": {"dataDir": folder("tuning"), "sysctl": {"net.core.somaxconn": "500"}},
+        "namesDir": folder("names"),
         "runtimeConfig": {
+            "aliases": ["web", "db.example"],
             "portMappings": [{"hostPort": 20080, "containerPort": 80, "protocol": "tcp"}],
             "bandwidth": {"ingressRate": 8_000_000, "ingressBurst": 8_000_000, "egressRate": 4_000_000, "egressBurst": 8_000_000}}})
 }
