@@ -37,24 +37,24 @@ fn ifbs(node: &Node) -> Vec<String> {
 fn gc_removes_what_no_valid_attachment_has() {
     let (node, pod) = setup();
     let config = config(&node);
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     output("ip", "link add bwpffffffffffff type ifb");
-    gc(&node, PLUGIN, &config, &["c1", "c2"]).unwrap();
+    gc(PLUGIN, &config, &["c1", "c2"]).unwrap();
     assert_eq!(ifbs(&node).len(), 2);
     let mut other = config.clone();
     other["name"] = json!("another");
-    gc(&node, PLUGIN, &other, &[]).unwrap();
+    gc(PLUGIN, &other, &[]).unwrap();
     assert_eq!(ifbs(&node).len(), 2, "another network's GC");
-    gc(&node, PLUGIN, &config, &["c2"]).unwrap();
+    gc(PLUGIN, &config, &["c2"]).unwrap();
     assert_eq!(ifbs(&node), ["bwpffffffffffff"], "one that nobody knows whose it is stays");
     output("ip", "link del bwpffffffffffff");
     assert!(!node.dir.path().join("records/shape/c1_eth0.json").exists());
     // By its alias alone, where the record is lost.
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     std::fs::remove_dir_all(node.dir.path().join("records")).unwrap();
-    gc(&node, PLUGIN, &config, &[]).unwrap();
+    gc(PLUGIN, &config, &[]).unwrap();
     assert!(ifbs(&node).is_empty());
-    assert_eq!(call(&node, Whose::Ours, PLUGIN, "GC", &config, &pod).unwrap_err()["code"], 1);
+    assert_eq!(call(Whose::Ours, PLUGIN, "GC", &config, &pod).unwrap_err()["code"], 1);
 }
 
 /// The reference's have a name and no more; libcni's results, in a mount namespace in which /var/lib is the test's,
@@ -66,7 +66,7 @@ fn gc_removes_the_references_where_the_results_tell_whose_they_are() {
         types::NetConfList,
     };
     let (node, pod) = setup();
-    call(&node, Whose::Reference, PLUGIN, "ADD", &config(&node), &pod).unwrap();
+    call(Whose::Reference, PLUGIN, "ADD", &config(&node), &pod).unwrap();
     let text = json!({"cniVersion": "1.1.0", "name": "shape", "plugins": [{"type": PLUGIN}]}).to_string();
     let attachment = Attachment {
         container_id: "c1".into(),
@@ -83,7 +83,7 @@ fn gc_removes_the_references_where_the_results_tell_whose_they_are() {
         config["cni.dev/valid-attachments"] = valid;
         let input = node.dir.path().join("input");
         std::fs::write(&input, config.to_string()).unwrap();
-        let file = named::file(&node, Whose::Ours, PLUGIN);
+        let file = Whose::Ours.plugin(PLUGIN);
         let script = format!("mount --bind {} /var/lib && exec {}", var_lib.display(), file.display());
         let mut command = std::process::Command::new("unshare");
         command.args(["-m", "sh", "-c", &script]).env("CNI_COMMAND", "GC").env("CNI_PATH", "/x");

@@ -245,7 +245,7 @@ fn an_ifb_that_nothing_is_redirected_to_is_found() {
     remember(&places, "c1", &pod.path());
     let config = json!({"cniVersion": "1.0.0", "name": "cbr0", "type": "bandwidth", "dataDir": node.dir.path().join("r"),
         "egressRate": 8000, "egressBurst": 80_000});
-    call(&node, Whose::Ours, "bandwidth", "ADD", &config, &pod).unwrap();
+    call(Whose::Ours, "bandwidth", "ADD", &config, &pod).unwrap();
     assert!(examine(&places).findings.is_empty());
     output("tc", "qdisc del dev vethpod ingress");
     let report = examine(&places);

@@ -54,10 +54,18 @@ fn del(cell: &Cell, when: &str) {
     cell.call("DEL", &json!({})).unwrap_or_else(|e| panic!("{when}: {e}"));
 }
 
+/// DEL, and the container can be attached again.
+fn del_and_again(cell: &Cell, when: &str) {
+    del(cell, when);
+    let result = cell.call("ADD", &json!({})).unwrap_or_else(|e| panic!("{when}: ADD again: {e}"));
+    cell.call("CHECK", &json!({"prevResult": result})).unwrap_or_else(|e| panic!("{when}: CHECK: {e}"));
+    del(cell, when);
+}
+
 #[test]
 fn del_cleans_an_add_that_was_killed_at_any_step() {
     for row in rows() {
-        at_each_step(&row, "ADD", |_| {}, "DEL", del);
+        at_each_step(&row, "ADD", |_| {}, "DEL", del_and_again);
     }
 }
 

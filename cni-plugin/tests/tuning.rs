@@ -6,7 +6,7 @@ mod common;
 mod named;
 
 use common::{Call, Node, Pod, Whose};
-use named::{at_each_step, call, file, gc, previous, wire};
+use named::{call, gc, previous, wire};
 use netstate::{Link, sysctl};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -63,7 +63,7 @@ fn everything_is_set_checked_and_undone() {
     for whose in Whose::BOTH {
         let (node, pod) = setup();
         let mut config = config(&node, all());
-        let result = call(&node, whose, PLUGIN, "ADD", &config, &pod).unwrap();
+        let result = call(whose, PLUGIN, "ADD", &config, &pod).unwrap();
         let mut wanted = previous(&pod);
         wanted["interfaces"][1]["mac"] = json!(MAC);
         assert_eq!(result, wanted);
@@ -75,9 +75,9 @@ fn everything_is_set_checked_and_undone() {
             ("1", "500")
         );
         config["prevResult"] = result;
-        call(&node, whose, PLUGIN, "CHECK", &config, &pod).unwrap();
+        call(whose, PLUGIN, "CHECK", &config, &pod).unwrap();
         for _ in 0..2 {
-            call(&node, whose, PLUGIN, "DEL", &config, &pod).unwrap();
+            call(whose, PLUGIN, "DEL", &config, &pod).unwrap();
             assert_undone(&node, &pod, "DEL");
         }
     }
@@ -90,7 +90,7 @@ fn the_backup_is_the_same_file() {
     {
         let texts = Whose::BOTH.map(|whose| {
             let (node, pod) = setup();
-            call(&node, whose, PLUGIN, "ADD", &config(&node, keys.clone()), &pod).unwrap();
+            call(whose, PLUGIN, "ADD", &config(&node, keys.clone()), &pod).unwrap();
             let path = node.dir.path().join("t/c1_eth0.json");
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
             backup(&node).unwrap()
@@ -104,12 +104,12 @@ fn each_side_checks_and_undoes_what_the_other_made() {
     for (maker, user) in [(Whose::Ours, Whose::Reference), (Whose::Reference, Whose::Ours)] {
         let (node, pod) = setup();
         let mut config = config(&node, all());
-        config["prevResult"] = call(&node, maker, PLUGIN, "ADD", &config, &pod).unwrap();
-        call(&node, user, PLUGIN, "CHECK", &config, &pod).unwrap();
+        config["prevResult"] = call(maker, PLUGIN, "ADD", &config, &pod).unwrap();
+        call(user, PLUGIN, "CHECK", &config, &pod).unwrap();
         config.as_object_mut().unwrap().remove("prevResult");
-        call(&node, user, PLUGIN, "DEL", &config, &pod).unwrap();
+        call(user, PLUGIN, "DEL", &config, &pod).unwrap();
         if user == Whose::Reference {
-            gc(&node, PLUGIN, &config, &[]).unwrap(); // what ours alone keeps
+            gc(PLUGIN, &config, &[]).unwrap(); // what ours alone keeps
         }
         assert_undone(&node, &pod, &format!("{maker:?} made it, {user:?} undid it"));
     }
@@ -134,7 +134,7 @@ fn macs_of_all_places_win_in_the_references_order() {
             }
             config["prevResult"] = previous(&pod);
             let path = pod.path();
-            let add = Call { binary: file(&node, whose, PLUGIN), ..Call::new(whose, "ADD", "c1", &path) };
+            let add = Call { binary: whose.plugin(PLUGIN), ..Call::new(whose, "ADD", "c1", &path) };
             add.with("CNI_ARGS", args).run(&config).unwrap();
             assert_eq!(eth0(&pod).mac.unwrap().to_string(), mac(places), "{whose:?}");
         }
@@ -146,11 +146,11 @@ fn the_interfaces_name_is_filled_in() {
     for whose in Whose::BOTH {
         let (node, pod) = setup();
         let mut config = config(&node, json!({"sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}}));
-        config["prevResult"] = call(&node, whose, PLUGIN, "ADD", &config, &pod).unwrap();
+        config["prevResult"] = call(whose, PLUGIN, "ADD", &config, &pod).unwrap();
         assert_eq!(read(&pod, ARP_FILTER), "1");
         assert_eq!(backup(&node), None, "sysctls alone need none");
         if whose == Whose::Ours {
-            call(&node, whose, PLUGIN, "CHECK", &config, &pod).unwrap(); // the reference looks for "IFNAME"
+            call(whose, PLUGIN, "CHECK", &config, &pod).unwrap(); // the reference looks for "IFNAME"
         }
     }
 }
@@ -168,9 +168,9 @@ fn check_finds_what_was_changed() {
         for (program, arguments) in changes {
             let (node, pod) = setup();
             let mut config = config(&node, all());
-            config["prevResult"] = call(&node, whose, PLUGIN, "ADD", &config, &pod).unwrap();
+            config["prevResult"] = call(whose, PLUGIN, "ADD", &config, &pod).unwrap();
             assert!(pod.run(program, arguments));
-            let error = call(&node, whose, PLUGIN, "CHECK", &config, &pod).unwrap_err();
+            let error = call(whose, PLUGIN, "CHECK", &config, &pod).unwrap_err();
             assert!(whose == Whose::Reference || error["code"] == 103, "{arguments:?}: {error}");
         }
     }
@@ -189,12 +189,12 @@ fn what_is_wrong_is_refused_by_both_and_changes_nothing() {
     for whose in Whose::BOTH {
         for keys in &cases {
             let (node, pod) = setup();
-            call(&node, whose, PLUGIN, "ADD", &config(&node, keys.clone()), &pod).unwrap_err();
+            call(whose, PLUGIN, "ADD", &config(&node, keys.clone()), &pod).unwrap_err();
             assert_eq!(eth0(&pod).mtu, 1500);
         }
         let (node, pod) = setup();
         let path = pod.path();
-        let add = Call { binary: file(&node, whose, PLUGIN), ..Call::new(whose, "ADD", "c1", &path) };
+        let add = Call { binary: whose.plugin(PLUGIN), ..Call::new(whose, "ADD", "c1", &path) };
         add.run(&config(&node, json!({"mtu": 1400}))).unwrap_err(); // without prevResult
     }
 }
@@ -205,12 +205,12 @@ fn an_add_that_fails_undoes_what_it_set() {
     let before = read(&pod, "net/core/somaxconn");
     // The kernel refuses the MTU after the sysctl is set.
     let keys = json!({"mtu": 100_000, "promisc": true, "sysctl": {"net.core.somaxconn": "77"}});
-    let error = call(&node, Whose::Ours, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap_err();
+    let error = call(Whose::Ours, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap_err();
     assert_eq!(error["code"], 100, "{error}");
     assert_eq!(read(&pod, "net/core/somaxconn"), before);
     assert_undone(&node, &pod, "the ADD failed");
     let keys = json!({"sysctl": {"net.core.somaxconn": "77", "net.no.such": "1"}});
-    let error = call(&node, Whose::Ours, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap_err();
+    let error = call(Whose::Ours, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap_err();
     assert!(error["msg"].as_str().unwrap().contains("net.no.such"), "{error}");
     assert_eq!(read(&pod, "net/core/somaxconn"), before);
 }
@@ -220,17 +220,17 @@ fn a_sysctl_that_can_only_be_written_is_written() {
     for whose in Whose::BOTH {
         let (node, pod) = setup();
         let keys = json!({"sysctl": {"net.ipv4.route.flush": "1"}});
-        call(&node, whose, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap();
+        call(whose, PLUGIN, "ADD", &config(&node, keys), &pod).unwrap();
     }
 }
 
 #[test]
 fn two_in_one_list_go_back_to_what_was_there_first() {
     let (node, pod) = setup();
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config(&node, json!({"mtu": 1400})), &pod).unwrap();
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config(&node, json!({"mtu": 1300, "mac": MAC})), &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config(&node, json!({"mtu": 1400})), &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config(&node, json!({"mtu": 1300, "mac": MAC})), &pod).unwrap();
     for _ in 0..2 {
-        call(&node, Whose::Ours, PLUGIN, "DEL", &config(&node, json!({})), &pod).unwrap();
+        call(Whose::Ours, PLUGIN, "DEL", &config(&node, json!({})), &pod).unwrap();
     }
     assert_undone(&node, &pod, "both DELs");
 }
@@ -239,13 +239,13 @@ fn two_in_one_list_go_back_to_what_was_there_first() {
 fn the_queue_and_the_mtu_are_told_in_newer_versions() {
     let (node, pod) = setup();
     let mut config = config(&node, json!({"cniVersion": "1.1.0", "txQLen": 77, "mtu": 1400}));
-    let result = call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
+    let result = call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     assert_eq!(result["interfaces"][1]["mtu"], 1400);
     assert_eq!(eth0(&pod).txqlen, 77);
     assert!(backup(&node).unwrap().contains("\"txQLen\": 1000"));
     config["prevResult"] = result;
-    call(&node, Whose::Ours, PLUGIN, "CHECK", &config, &pod).unwrap();
-    call(&node, Whose::Ours, PLUGIN, "DEL", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "CHECK", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "DEL", &config, &pod).unwrap();
     assert_eq!(eth0(&pod).txqlen, 1000);
 }
 
@@ -253,16 +253,15 @@ fn the_queue_and_the_mtu_are_told_in_newer_versions() {
 fn del_of_a_container_that_is_gone_forgets_its_backup() {
     let (node, pod) = setup();
     let config = config(&node, json!({"mtu": 1400}));
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     for netns in ["/run/netns/no-such", ""] {
-        let del =
-            Call { binary: file(&node, Whose::Ours, PLUGIN), ..Call::new(Whose::Ours, "DEL", "c1", netns) };
+        let del = Call { binary: Whose::Ours.plugin(PLUGIN), ..Call::new(Whose::Ours, "DEL", "c1", netns) };
         del.run(&config).unwrap();
         assert_eq!(backup(&node), None);
     }
     // A file that is no backup does not hold DEL up.
     std::fs::write(node.dir.path().join("t/c1_eth0.json"), "{\"mtu\": \"x\"").unwrap();
-    call(&node, Whose::Ours, PLUGIN, "DEL", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "DEL", &config, &pod).unwrap();
     assert_eq!(backup(&node), None);
 }
 
@@ -270,14 +269,14 @@ fn del_of_a_container_that_is_gone_forgets_its_backup() {
 fn gc_forgets_backups_of_its_network_only() {
     let (node, pod) = setup();
     let config = config(&node, json!({"mtu": 1400}));
-    call(&node, Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
+    call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     std::fs::write(node.dir.path().join("t/c9_eth0.json"), "{}").unwrap(); // the reference's, of some network
     let mut other = config.clone();
     other["name"] = json!("another");
-    gc(&node, PLUGIN, &other, &[]).unwrap();
-    gc(&node, PLUGIN, &config, &["c1"]).unwrap();
+    gc(PLUGIN, &other, &[]).unwrap();
+    gc(PLUGIN, &config, &["c1"]).unwrap();
     assert!(backup(&node).is_some());
-    gc(&node, PLUGIN, &config, &["c2"]).unwrap();
+    gc(PLUGIN, &config, &["c2"]).unwrap();
     assert_eq!(backup(&node), None);
     assert!(node.dir.path().join("t/c9_eth0.json").exists());
 }
@@ -290,7 +289,7 @@ fn the_administrators_list_holds() {
     let list = node.dir.path().join("etc/cni/tuning");
     std::fs::create_dir_all(&list).unwrap();
     std::fs::write(list.join("allowlist.conf"), "^net.core.som[a-z]*$\n\n^net.ipv4.conf.IFNAME.\n").unwrap();
-    let (binary, etc) = (file(&node, whose, PLUGIN), node.dir.path().join("etc"));
+    let (binary, etc) = (whose.plugin(PLUGIN), node.dir.path().join("etc"));
     let script = format!("mount --bind {} /etc && exec {}", etc.display(), binary.display());
     let add = |key: &str| {
         let mut config = config(&node, json!({"sysctl": {key: "1"}}));
@@ -315,46 +314,8 @@ fn the_administrators_list_holds() {
 #[test]
 fn status_says_what_an_add_would() {
     let (node, pod) = setup();
-    let status = |keys: Value| call(&node, Whose::Ours, PLUGIN, "STATUS", &config(&node, keys), &pod);
+    let status = |keys: Value| call(Whose::Ours, PLUGIN, "STATUS", &config(&node, keys), &pod);
     status(json!({"cniVersion": "1.1.0", "mtu": 1400})).unwrap();
     assert_eq!(status(json!({"cniVersion": "1.1.0", "sysctl": {"kernel.x": "1"}})).unwrap_err()["code"], 7);
     assert_eq!(status(json!({"cniVersion": "1.1.0", "ethtool": {"tx": true}})).unwrap_err()["code"], 2);
-}
-
-#[test]
-fn what_a_killed_call_leaves_is_undone() {
-    let config = |node: &Node| config(node, all());
-    let del = |node: &Node, pod: &Pod| call(node, Whose::Ours, PLUGIN, "DEL", &config(node), pod);
-    let steps = at_each_step(
-        PLUGIN,
-        "ADD",
-        config,
-        |_, _| {},
-        |node, pod, when| {
-            del(node, pod).unwrap_or_else(|e| panic!("{when}: {e}"));
-            assert_undone(node, pod, when);
-            let mut config = config(node);
-            config["prevResult"] = call(node, Whose::Ours, PLUGIN, "ADD", &config, pod).unwrap();
-            call(node, Whose::Ours, PLUGIN, "CHECK", &config, pod).unwrap();
-        },
-    );
-    assert!(steps >= 5, "only {steps} crash points were passed");
-    at_each_step(
-        PLUGIN,
-        "ADD",
-        config,
-        |_, _| {},
-        |node, _, when| {
-            gc(node, PLUGIN, &config(node), &[]).unwrap_or_else(|e| panic!("{when}: {e}"));
-            let left = std::fs::read_dir(node.dir.path().join("t")).unwrap().map(|e| e.unwrap().file_name());
-            assert_eq!(left.collect::<Vec<_>>(), [".weft"], "{when}");
-        },
-    );
-    let add =
-        |node: &Node, pod: &Pod| drop(call(node, Whose::Ours, PLUGIN, "ADD", &config(node), pod).unwrap());
-    let steps = at_each_step(PLUGIN, "DEL", config, add, |node, pod, when| {
-        del(node, pod).unwrap_or_else(|e| panic!("{when}: {e}"));
-        assert_undone(node, pod, when);
-    });
-    assert!(steps >= 2, "only {steps} crash points were passed");
 }

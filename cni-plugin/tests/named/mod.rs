@@ -6,28 +6,13 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
-use super::common::{Call, Node, Pod, Whose, reference};
+use super::common::{Call, Node, Pod, Whose};
 use netstate::{Address, LinkChange, NetNsTarget, NewLink, NewLinkKind, Op, VethPeer};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::Command;
 
 pub const HOST_END: &str = "vethpod";
-
-/// The plugin's file under its own name.
-pub fn file(node: &Node, whose: Whose, name: &str) -> PathBuf {
-    match whose {
-        Whose::Reference => reference(name),
-        Whose::Ours => {
-            let link = node.dir.path().join(name);
-            // Made by the first call; later ones find it.
-            let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weft-cni"), &link);
-            link
-        }
-    }
-}
 
 /// A pair between the host and the container, up, with addresses.
 pub fn wire(node: &Node, pod: &Pod) {
@@ -51,68 +36,26 @@ pub fn previous(pod: &Pod) -> Value {
 }
 
 /// One call. ADD and CHECK have a prevResult if `config` has none.
-pub fn call(
-    node: &Node,
-    whose: Whose,
-    name: &str,
-    command: &str,
-    config: &Value,
-    pod: &Pod,
-) -> Result<Value, Value> {
+pub fn call(whose: Whose, name: &str, command: &str, config: &Value, pod: &Pod) -> Result<Value, Value> {
     let mut config = config.clone();
     if matches!(command, "ADD" | "CHECK") && config.get("prevResult").is_none() {
         config["prevResult"] = previous(pod);
     }
     let path = pod.path();
-    let call = Call { binary: file(node, whose, name), ..Call::new(whose, command, "c1", &path) };
-    call.run(&config)
+    Call::new(whose, command, "c1", &path).of(whose, name).run(&config)
 }
 
 /// GC of ours with these containers valid.
-pub fn gc(node: &Node, name: &str, config: &Value, valid: &[&str]) -> Result<Value, Value> {
+pub fn gc(name: &str, config: &Value, valid: &[&str]) -> Result<Value, Value> {
     let mut config = config.clone();
     config["cniVersion"] = json!("1.1.0");
     let attachment = |id: &&str| json!({"containerID": id, "ifname": "eth0"});
     config["cni.dev/valid-attachments"] = valid.iter().map(attachment).collect();
-    let call = Call { binary: file(node, Whose::Ours, name), ..Call::new(Whose::Ours, "GC", "", "") };
-    call.run(&config)
+    Call::new(Whose::Ours, "GC", "", "").of(Whose::Ours, name).run(&config)
 }
 
 /// Runs a command in the calling thread's namespace, for its output.
 pub fn output(program: &str, arguments: &str) -> String {
     let output = Command::new(program).args(arguments.split_whitespace()).output().unwrap();
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// Kills our plugin at step after step of `command` until it survives; calls `then` after each kill, and answers
-/// how many steps there were.
-pub fn at_each_step(
-    name: &str,
-    command: &str,
-    config: impl Fn(&Node) -> Value,
-    prepare: impl Fn(&Node, &Pod),
-    then: impl Fn(&Node, &Pod, &str),
-) -> u32 {
-    for step in 1.. {
-        let (node, pod) = (Node::new(), Pod::new());
-        wire(&node, &pod);
-        prepare(&node, &pod);
-        let mut config = config(&node);
-        if command == "ADD" {
-            config["prevResult"] = previous(&pod);
-        }
-        let (path, log) = (pod.path(), node.dir.path().join("steps"));
-        let call =
-            Call { binary: file(&node, Whose::Ours, name), ..Call::new(Whose::Ours, command, "c1", &path) };
-        let call = call.with("WEFT_CNI_CRASH_AT", step).with("WEFT_CNI_CRASH_LOG", log.display());
-        let output = call.output(&config);
-        if output.status.success() {
-            return step - 1;
-        }
-        let steps = std::fs::read_to_string(&log).unwrap_or_default();
-        let when = format!("{command} killed after step {}", steps.lines().last().unwrap_or("none"));
-        assert_eq!(output.status.signal(), Some(9), "{when}: {}", String::from_utf8_lossy(&output.stdout));
-        then(&node, &pod, &when);
-    }
-    unreachable!()
 }
