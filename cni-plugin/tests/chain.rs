@@ -159,3 +159,15 @@ fn names_that_the_runtime_gives_are_for_a_name_server_to_read() {
     }
     assert!(node.veths().is_empty() && node.reserved("testnet").is_empty());
 }
+
+#[test]
+fn a_block_that_is_wrong_is_named_and_keeps_no_container() {
+    let (node, pod) = (Node::new(), Pod::new());
+    let good = node.config(Whose::Ours, json!({"cniVersion": "1.1.0"}));
+    common::add(Whose::Ours, &good, "c1", &pod).unwrap();
+    let wrong = node.config(Whose::Ours, json!({"cniVersion": "1.1.0", "firewall": 5}));
+    let error = common::add(Whose::Ours, &wrong, "c2", &Pod::new()).unwrap_err();
+    assert!(error["code"] == 7 && error["msg"].as_str().unwrap().contains("firewall"), "{error}");
+    common::del(Whose::Ours, &wrong, "c1", &pod.path()).unwrap();
+    assert!(node.veths().is_empty() && node.reserved("testnet").is_empty());
+}

@@ -21,6 +21,9 @@ fn ctr_runs_a_container_that_reaches_its_gateway() {
 fn the_cri_runs_a_pod_and_removes_it() {
     for plugins in ["own", "names"] {
         let said = runtimes::run("cri.sh", plugins);
+        for address in ["10.88.7.1", "127.0.0.1"] {
+            assert!(said.contains(&format!("host port at {address}: hello")), "{plugins}: {said}");
+        }
         assert!(
             said.contains("status has the address") && said.contains("bytes from 10.88.7.2"),
             "{plugins}: {said}"

@@ -55,24 +55,28 @@ pub(super) fn wanted(call: &Call) -> Result<Vec<Stage>, CniError> {
         call.raw.get(*key).is_some_and(|block| !block.is_null())
             || capability.is_some_and(|capability| call.runtime(capability).is_some())
     };
-    stages(call, BEHIND.iter().filter(asked))
+    stages(call, BEHIND.iter().filter(asked), |key| {
+        Err(invalid(key, "it is not an object: it holds that plugin's own keys"))
+    })
 }
 
-/// Every plugin: what DEL and GC look for may have been made under another configuration.
+/// Every plugin: what DEL and GC look for may have been made under another configuration, and a block that is wrong by
+/// now must not keep a container.
 pub(super) fn all(call: &Call) -> Result<Vec<Stage>, CniError> {
-    stages(call, BEHIND.iter())
+    stages(call, BEHIND.iter(), |_| Ok(Map::new()))
 }
 
 fn stages<'a>(
     call: &Call,
     behind: impl Iterator<Item = &'a (&'static str, Option<&'static str>)>,
+    wrong: impl Fn(&str) -> Result<Map<String, Value>, CniError>,
 ) -> Result<Vec<Stage>, CniError> {
     let mut stages = vec![Stage { plugin: &Bridge::OWN, raw: call.raw.clone() }];
     for (key, _) in behind {
         let block = match call.raw.get(*key) {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(block)) => block.clone(),
-            Some(_) => return Err(invalid(key, "it is not an object: it holds that plugin's own keys")),
+            Some(_) => wrong(key)?,
         };
         let plugin =
             plugin::of_type(key).ok_or_else(|| invalid(key, "no plugin of this name is in weft-cni"))?;

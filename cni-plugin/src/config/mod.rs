@@ -5,6 +5,7 @@
 //! never ignored; keys that nobody defines, `args`, `runtimeConfig` and `cni.dev/…` are left alone.
 
 mod arguments;
+mod case;
 mod ipam;
 mod keys;
 mod network;

@@ -1,6 +1,6 @@
 //! The whole configuration of a call, ready to be acted on.
 
-use super::{Ipam, Requests, invalid, keys};
+use super::{Ipam, Requests, case, invalid, keys};
 use crate::types::{Attachment, CniError, CniResult, Dns, ErrorCode, SpecVersion, name_is_valid};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -74,12 +74,14 @@ pub fn version_of(raw: &Map<String, Value>) -> Result<SpecVersion, CniError> {
     })
 }
 
-/// Standard input as an object.
+/// Standard input as an object, with its keys in our letters.
 pub fn decode(input: &[u8]) -> Result<Map<String, Value>, CniError> {
-    serde_json::from_slice(input).map_err(|e| {
+    let mut raw = serde_json::from_slice(input).map_err(|e| {
         let msg = format!("the network configuration on standard input is not a JSON object: {e}");
         CniError::new(ErrorCode::Decode, msg, "look at the network's file under /etc/cni/net.d")
-    })
+    })?;
+    case::ours(&mut raw);
+    Ok(raw)
 }
 
 impl NetworkConfig {

@@ -5,7 +5,7 @@
 need containerd containerd; need ctr containerd; need crun crun; need curl curl
 curl -V | grep -q HTTP2 || { echo "NEEDS: apt-get install -y curl (with HTTP2)" >&2; exit 3; }
 network /etc/cni/net.d/10-weft.conflist
-image "$work/image.tar" localhost/weft-pause:1 '"sleep","3600"'
+image "$work/image.tar" localhost/weft-pause:1 '"sh","-c","while true; do echo hello | nc -l -p 80; done"'
 cat > "$work/config.toml" <<EOF
 version = 2
 root = "$work/root"
@@ -43,12 +43,21 @@ call() { # METHOD MESSAGE-FILE -> answer on standard output
 }
 
 { text 1 web; text 2 uid-1; text 3 default; } > "$work/metadata"
-field 1 "$work/metadata" > "$work/sandbox"
+# Port 18082 of the node leads to port 80: fields 2 and 3 of a PortMapping, as varints.
+printf '\x10\x50\x18\xa2\x8d\x01' > "$work/port"
+{ field 1 "$work/metadata"; field 5 "$work/port"; } > "$work/sandbox"
 field 1 "$work/sandbox" > "$work/run"
 id=$(call RunPodSandbox "$work/run" | grep -aoE '[0-9a-f]{64}' | head -1)
 text 1 "$id" > "$work/by-id"
 call PodSandboxStatus "$work/by-id" | grep -aq '10\.88\.7\.2' && echo 'status has the address'
 ping -c1 -W2 10.88.7.2 | grep 'bytes from'
+for address in 10.88.7.1 127.0.0.1; do
+  for _ in $(seq 20); do # between two connections nobody listens for a moment
+    said=$(busybox nc -w 2 $address 18082 < /dev/null 2>/dev/null) && [ -n "$said" ] && break
+    sleep 0.1
+  done
+  echo "host port at $address: $said"
+done
 call StopPodSandbox "$work/by-id" > /dev/null
 call RemovePodSandbox "$work/by-id" > /dev/null
 nothing_left
