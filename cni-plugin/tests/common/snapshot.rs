@@ -5,10 +5,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+/// Those that the tests set.
+const PARAMETERS: [&str; 2] = ["net/core/somaxconn", "net/ipv4/conf/eth0/log_martians"];
+
 /// Everything that a plugin could leave behind.
 pub fn snapshot(node: &Node, pod: &Pod) -> BTreeMap<&'static str, Vec<String>> {
     let here = |program: &str, arguments: &[&str]| said(program, arguments);
     let inside = |program: &str, arguments: &[&str]| pod.netns.run(|| said(program, arguments)).unwrap();
+    let parameter = |key: &&str| {
+        let value = pod.netns.run(|| netstate::sysctl::read_if_there(key).unwrap()).unwrap();
+        format!("{key} {value:?}")
+    };
     let mut files = Vec::new();
     list(node.dir.path(), &mut files);
     BTreeMap::from([
@@ -20,10 +27,7 @@ pub fn snapshot(node: &Node, pod: &Pod) -> BTreeMap<&'static str, Vec<String>> {
         ("routes of the container", sorted(&inside("ip", &["route"]))),
         ("qdiscs of the node", qdiscs(&here("tc", &["qdisc"]))),
         ("nftables of the node", sorted(&here("nft", &["--stateless", "list", "ruleset"]))),
-        (
-            "parameters of the container",
-            sorted(&inside("sysctl", &["-e", "net.core.somaxconn", "net.ipv4.conf.eth0.log_martians"])),
-        ),
+        ("parameters of the container", PARAMETERS.iter().map(parameter).collect()),
         ("files", files),
     ])
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 work=$1 plugin=$2 plugins=$3
 need() { command -v "$1" >/dev/null || { echo "NEEDS: apt-get install -y --no-install-recommends $2" >&2; exit 3; }; }
 need busybox busybox-static
-busybox --list | grep -q '^httpd$' || { echo "NEEDS: apt-get install -y busybox-static" >&2; exit 3; }
+busybox --list | grep '^httpd$' > /dev/null || { echo "NEEDS: apt-get install -y busybox-static" >&2; exit 3; }
 [ -x /usr/lib/cni/portmap ] || { echo "NEEDS: apt-get install -y containernetworking-plugins" >&2; exit 3; }
 
 mount --make-rprivate /

@@ -67,6 +67,7 @@ pub const PACKAGES: &[Package] = &[
     package("runc", Need::Test, "runs its containers"),
     package("crun", Need::Test, "runs podman's"),
     package("podman", Need::Test, "another real caller"),
+    package("curl", Need::Test, "speaks to containerd's CRI"),
     package("python3-pip", Need::Test, "fetches etcd 3.5, a peer of the embedded etcd"),
     package("busybox-static", Need::Test, "fills test containers"),
     package("rustc-web", Need::Bpf, "compiles the kernel programs"),
