@@ -1,7 +1,8 @@
 //! UDP flows that remember where a port led before.
 //!
 //! A UDP client's entry in connection tracking keeps its translation while packets come: without this, a
-//! resolver's client would go on asking the pod that is gone. Only flows to exactly the mapped port of an
+//! resolver's client would go on asking the pod that is gone, and one that asked while the table was flushed would go on
+//! asking the node itself. Only flows to exactly the mapped port of an
 //! address of this node are forgotten; a pod's own questions to the same port elsewhere are not. TCP and
 //! SCTP notice by themselves.
 
