@@ -28,6 +28,8 @@ pub struct UdpFlow {
     pub destination: SocketAddr,
     /// Who answers it: another than `destination` where that was translated.
     pub answers: SocketAddr,
+    /// Whom that one answers: another than `source` where that was masqueraded.
+    pub seen_as: SocketAddr,
     /// The original tuple as it came, zones and all: what it is deleted by.
     original: Vec<ConntrackAttribute>,
 }
@@ -75,20 +77,20 @@ fn read(message: NetfilterMessage) -> Option<UdpFlow> {
         return None;
     };
     const CTA_ZONE: u16 = 18;
-    let (mut ends, mut answers, mut original) = (None, None, Vec::new());
+    let (mut ends, mut reply, mut original) = (None, None, Vec::new());
     for attribute in attributes {
         match &attribute {
             ConntrackAttribute::CtaTupleOrig(tuple) => {
                 ends = udp_ends(tuple);
                 original.push(attribute);
             }
-            ConntrackAttribute::CtaTupleReply(tuple) => answers = udp_ends(tuple).map(|(source, _)| source),
+            ConntrackAttribute::CtaTupleReply(tuple) => reply = udp_ends(tuple),
             ConntrackAttribute::Other(other) if kind(other) == CTA_ZONE => original.push(attribute),
             _ => {}
         }
     }
-    let (source, destination) = ends?;
-    Some(UdpFlow { source, destination, answers: answers?, original })
+    let ((source, destination), (answers, seen_as)) = (ends?, reply?);
+    Some(UdpFlow { source, destination, answers, seen_as, original })
 }
 
 fn kind(attribute: &netlink_packet_core::DefaultNla) -> u16 {
