@@ -214,14 +214,12 @@ impl Dataplane {
 /// away would go on to be asked back at an address that nobody outside knows.
 fn forget_unmasqueraded(input: &DesiredInput<'_>) -> Result<(), Error> {
     let mut conntrack = Conntrack::open()?;
-    for ipv6 in [false, true] {
-        let stale = conntrack.udp_flows(ipv6, |flow| {
-            let (from, to) = (flow.source.ip(), flow.answers.ip());
-            flow.seen_as == flow.source && masquerade::is_masqueraded(input.config, &input.subnets, from, to)
-        })?;
-        for flow in &stale {
-            conntrack.delete(flow)?;
-        }
+    let stale = conntrack.udp_flows(|flow| {
+        let (from, to) = (flow.source.ip(), flow.answers.ip());
+        flow.seen_as == flow.source && masquerade::is_masqueraded(input.config, &input.subnets, from, to)
+    })?;
+    for flow in &stale {
+        conntrack.delete(flow)?;
     }
     Ok(())
 }

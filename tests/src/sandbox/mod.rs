@@ -128,11 +128,18 @@ impl Runtime {
         });
     }
 
-    /// The pod's end without DEL, as after a crash of the runtime.
+    /// The pod's end without DEL, of which the runtime remembers nothing: what it left is for GC of the plugins.
+    ///
+    /// # Panics
+    /// When what the runtime remembers cannot be removed.
     pub fn lose(&self, pod: Sandbox) {
         let Sandbox { attachment, answering, netns, .. } = pod;
         drop((answering, netns));
-        self.node.run(|| forget_name(Path::new(&attachment.netns)));
+        self.node.run(|| {
+            forget_name(Path::new(&attachment.netns));
+            let forgotten = self.call(|caller, network| caller.cache().remove(&network.name, &attachment));
+            forgotten.expect("the cached result is a file");
+        });
     }
 
     /// GC: all containers that are there.
