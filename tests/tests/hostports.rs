@@ -11,9 +11,10 @@
 use netstate::NetNs;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use weft_tests::sandbox::{Answering, Ask, Place, Runtime, Sandbox, Seen, Talk, ask};
 use weft_tests::{Lab, weft};
@@ -27,6 +28,8 @@ const NODE_ADDRESSES: [[&str; 2]; 3] =
 const GATEWAY: [&str; 2] = ["10.0.2.1", "fd00:10:0:2::1"];
 const OUTSIDE: [&str; 2] = ["203.0.113.2", "2001:db8:203::2"];
 const WAYS: [Ask; 2] = [Ask::Tcp, Ask::Udp];
+/// How long a busy connection is used.
+const BUSY: Duration = Duration::from_secs(1);
 const HOST_PORT: u16 = 8080;
 const OUTSIDE_PORT: u16 = 8053;
 
@@ -229,6 +232,18 @@ fn until_answered(from: &NetNs, way: Ask, to: SocketAddr) -> Duration {
     start.elapsed()
 }
 
+/// Asks over one connection for a while.
+fn keeps_asking(mut talk: Talk) -> JoinHandle<io::Result<()>> {
+    thread::spawn(move || {
+        let start = Instant::now();
+        while start.elapsed() < BUSY {
+            talk.ask()?;
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    })
+}
+
 /// Asks again and again on one socket.
 fn until_it_answers(talk: &mut Talk) -> Duration {
     let start = Instant::now();
@@ -260,6 +275,8 @@ fn a_flushed_ruleset_heals_and_so_does_who_asks_meanwhile() {
         let each = WAYS.into_iter().flat_map(|way| targets.iter().map(move |to| (way, *to)));
         let mut idle: Vec<Talk> = each.map(|(way, to)| Talk::start(&gateway, way, to).unwrap()).collect();
         idle.iter_mut().for_each(|talk| drop(talk.ask().unwrap()));
+        let busy = targets.iter().map(|to| keeps_asking(Talk::start(&gateway, Ask::Tcp, *to).unwrap()));
+        let busy: Vec<_> = busy.collect();
         said(&lab, NODES[0], flush);
         let start = Instant::now();
         // Sockets that ask all the time: connection tracking has them as they were without the tables.
@@ -280,6 +297,12 @@ fn a_flushed_ruleset_heals_and_so_does_who_asks_meanwhile() {
             let seen = talk.ask().unwrap_or_else(|e| panic!("after {flush:?}, {talk:?}: {e}"));
             assert_eq!(seen.who, "web");
         }
+        // A segment that meets no translation meets no listener either: the node resets that connection.
+        let busy: Vec<_> = busy.into_iter().map(|asking| asking.join().unwrap()).collect();
+        println!("{flush:?}: connections that were asked over meanwhile: {busy:?}");
+        // Where one table is left, so is the kernel's translation of what is tracked.
+        let all_tables_went = flush.ends_with(&["ruleset"]);
+        assert!(all_tables_went || busy.iter().all(Result::is_ok), "after {flush:?}: {busy:?}");
         runtime.check(&pod).unwrap();
     }
     runtime.del(pod);
