@@ -11,6 +11,7 @@
 use netstate::NetNs;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,8 +21,6 @@ use weft_tests::sandbox::{Answering, Ask, Place, Runtime, Sandbox, Seen, Talk, a
 use weft_tests::{Lab, weft};
 
 const HEALED: Duration = Duration::from_secs(30);
-/// The overlay looks at everything again after an event; it is told of none when another table only changes.
-const NOTICED: Duration = Duration::from_secs(60);
 const NODES: [&str; 3] = ["k8s-node1", "k8s-node2", "k8s-node3"];
 const NODE_ADDRESSES: [[&str; 2]; 3] =
     [["10.0.2.15", "fd00:10:0:2::15"], ["10.0.2.24", "fd00:10:0:2::24"], ["10.0.2.25", "fd00:10:0:2::25"]];
@@ -182,6 +181,15 @@ fn untracked(lab: &Lab, node: &str) -> bool {
     said(lab, node, &["nft", "list", "table", "inet", "weft-flannel"]).contains("notrack")
 }
 
+/// What the overlay of a node has said.
+fn overlay_log(lab: &Lab, node: &str) -> String {
+    let status = lab.status();
+    let found = status["nodes"].as_array().unwrap().iter().find(|n| n["name"] == node).unwrap();
+    let daemons = found["daemons"].as_array().unwrap();
+    let overlay = daemons.iter().find(|daemon| daemon["name"] == "flannel").unwrap();
+    fs::read_to_string(overlay["log"].as_str().unwrap()).unwrap()
+}
+
 #[test]
 fn a_host_port_answers_everywhere_while_pods_reach_each_other() {
     let lab = lab("t-hostports", "3");
@@ -191,6 +199,7 @@ fn a_host_port_answers_everywhere_while_pods_reach_each_other() {
         Runtime::of(&Place::of(lab.name(), NODES[1]), "links.d", &links(), &[linked.path().into()]),
     ];
     let before: Vec<bool> = NODES.iter().map(|node| untracked(&lab, node)).collect();
+    let there: Vec<_> = NODES.iter().map(|node| left(&lab, node)).collect();
     let pings =
         [lab.ping("pod1", &lab.address("pod2", false), 20), lab.ping("pod2", &lab.address("pod1", true), 20)];
     let pods = [runtimes[0].add("web", &[HOST_PORT]), runtimes[1].add("links", &[HOST_PORT])];
@@ -200,21 +209,28 @@ fn a_host_port_answers_everywhere_while_pods_reach_each_other() {
     }
     let start = Instant::now();
     for node in &NODES[..2] {
-        lab.wait("pods are tracked", NOTICED, || !untracked(&lab, node));
+        lab.wait("pods are tracked", HEALED, || !untracked(&lab, node));
     }
     println!("untracked before: {before:?}; tracked {:?} after the cells", start.elapsed());
     for (on, pod) in pods.iter().enumerate() {
         from_everywhere(&lab, pod, on);
     }
-    for (runtime, pod) in runtimes.iter().zip(pods) {
-        runtime.del(pod);
-    }
-    for (node, before) in NODES.iter().zip(before) {
-        let tables = said(&lab, node, &["nft", "list", "tables"]);
-        assert!(!tables.lines().any(|line| line.ends_with(" weft-cni")), "{node}: {tables}");
+    let [web, links] = pods;
+    runtimes[0].del(web);
+    // Of this one only GC of each plugin hears.
+    runtimes[1].lose(links);
+    runtimes[1].gc(&[&format!("{}-pod2", lab.name())]);
+    for ((node, before), there) in NODES.iter().zip(before).zip(there) {
+        assert_eq!(left(&lab, node), there, "what is on {node}");
         let start = Instant::now();
-        lab.wait("tracking is as before", NOTICED, || untracked(&lab, node) == before);
+        lab.wait("tracking is as before", HEALED, || untracked(&lab, node) == before);
         println!("{node}: tracking as before after {:?}", start.elapsed());
+    }
+    for node in &NODES[..2] {
+        let log = overlay_log(&lab, node);
+        for line in ["pod traffic is tracked, because nftables table", "pod traffic is no longer tracked"] {
+            assert!(log.contains(line), "{node}, no {line:?}: {log}");
+        }
     }
     for ping in pings {
         let (sent, received) = ping.end();
@@ -308,7 +324,7 @@ fn a_flushed_ruleset_heals_and_so_does_who_asks_meanwhile() {
     runtime.del(pod);
 }
 
-/// What there is of pods on a node: tables of the plugin and their elements, links, files of state.
+/// What there is of pods on a node: the plugin's tables, links, files of state but for locks and the boot's mark.
 fn left(lab: &Lab, node: &str) -> BTreeSet<String> {
     let tables = said(lab, node, &["nft", "list", "tables"]);
     let mut left: BTreeSet<String> =
@@ -316,9 +332,8 @@ fn left(lab: &Lab, node: &str) -> BTreeSet<String> {
     let links = said(lab, node, &["ip", "-o", "link"]);
     // Without the interface's number and what is counted.
     left.extend(links.lines().filter_map(|line| line.split(": ").nth(1)).map(str::to_owned));
-    left.extend(
-        said(lab, node, &["find", "/var/lib/cni", "/run/netns", "-type", "f"]).lines().map(str::to_owned),
-    );
+    let files = said(lab, node, &["find", "/var/lib/cni", "/run/netns", "-type", "f", "-not", "-name", ".*"]);
+    left.extend(files.lines().map(str::to_owned));
     left
 }
 
@@ -337,8 +352,6 @@ fn a_node_full_of_pods_with_host_ports_comes_and_goes() {
     let node = Place::of(lab.name(), NODES[0]);
     let runtime = Runtime::of(&node, "chain.d", &chain(), &[bin_dir()]);
     let outside = Place::of(lab.name(), "outside").network();
-    // The first makes what stays: the locks and the boot's mark.
-    runtime.del(runtime.add("first", &[FIRST]));
     let before = left(&lab, NODES[0]);
     let start = Instant::now();
     let mut pods: Vec<Sandbox> = (0..PODS).map(|i| runtime.add(&format!("full{i}"), &[FIRST + i])).collect();
@@ -377,10 +390,8 @@ fn a_node_full_of_pods_with_host_ports_comes_and_goes() {
     let start = Instant::now();
     kept.into_iter().for_each(|pod| runtime.del(pod));
     println!("{} DELs in {:?}", PODS / 2, start.elapsed());
-    let after = left(&lab, NODES[0]);
-    assert_eq!(before.symmetric_difference(&after).collect::<Vec<_>>(), Vec::<&String>::new());
-    let pod1 = Place::of(lab.name(), NODES[0]).network();
-    let gone = Talk::start(&pod1, Ask::Tcp, at("127.0.0.1", FIRST));
+    assert_eq!(left(&lab, NODES[0]), before);
+    let gone = Talk::start(&node.network(), Ask::Tcp, at("127.0.0.1", FIRST));
     assert!(gone.is_err(), "{gone:?}");
     assert!(lab.exec("pod1", &["ping", "-c1", "-W2", OUTSIDE[0]]).status.success());
 }
