@@ -312,7 +312,7 @@ fn udp_clients_of_the_old_container_are_not_kept() {
     let pod = old.pod.netns.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
     let _ = question(&pod, "192.0.2.2:53".parse().unwrap(), Duration::from_millis(50));
     let elsewhere = || {
-        let flows = netstate::Conntrack::open().unwrap().udp_flows(false, |f| f.destination.port() == 53);
+        let flows = netstate::Conntrack::open().unwrap().udp_flows(|f| f.destination.port() == 53);
         flows.unwrap().iter().filter(|f| f.destination.to_string() == "192.0.2.2:53").count()
     };
     assert_eq!(elsewhere(), 1);

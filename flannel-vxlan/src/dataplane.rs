@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netstate::{Kernel, LinkKind, Mac, Monitor, Observe, Op, Topic, plan};
+use netstate::{Conntrack, Kernel, LinkKind, Mac, Monitor, Observe, Op, Topic, plan};
 use tokio::io::unix::AsyncFd;
 
 use crate::{
@@ -145,6 +145,12 @@ impl Dataplane {
             let rest = plan(&desired, &self.kernel.observe(&wanted)?);
             failures += self.apply(&rest, false);
         }
+        if input.ip_masq && ops.iter().any(|op| matches!(op, Op::ReplaceTable(_))) {
+            // One client's flow is no reason to stop.
+            if let Err(error) = forget_unmasqueraded(input) {
+                tracing::warn!("UDP flows that began without masquerading stay as they are: {error}");
+            }
+        }
         self.metrics.looks.inc();
         self.looked = true;
         self.note_indexes(input)?;
@@ -202,6 +208,20 @@ impl Dataplane {
         }
         Ok(())
     }
+}
+
+/// Forgets UDP flows that are tracked as if there were no masquerading: a pod that went on asking while the table was
+/// away would go on to be asked back at an address that nobody outside knows.
+fn forget_unmasqueraded(input: &DesiredInput<'_>) -> Result<(), Error> {
+    let mut conntrack = Conntrack::open()?;
+    let stale = conntrack.udp_flows(|flow| {
+        let (from, to) = (flow.source.ip(), flow.answers.ip());
+        flow.seen_as == flow.source && masquerade::is_masqueraded(input.config, &input.subnets, from, to)
+    })?;
+    for flow in &stale {
+        conntrack.delete(flow)?;
+    }
+    Ok(())
 }
 
 fn drain(

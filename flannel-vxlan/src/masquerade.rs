@@ -14,6 +14,8 @@
 //!
 //! The masquerade rules are flannel's (`pkg/trafficmngr/nftables`), in its order.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 use netstate::nft::{Chain, ChainKind, Family, Hook, HookPoint, Rule, Table, TableId};
 
@@ -80,6 +82,21 @@ pub(crate) fn table(config: &NetworkConfig, ours: &Subnets, ip_masq: bool, track
     Table { id: table_id(), chains }
 }
 
+/// Whether a UDP flow from one address to another, as it leaves, is one that the rules above masquerade. Connection
+/// tracking has flows that began while they were missing as they were then, for as long as their clients go on sending.
+pub(crate) fn is_masqueraded(config: &NetworkConfig, ours: &Subnets, from: IpAddr, to: IpAddr) -> bool {
+    let within = |net: Option<IpNetwork>, ip| net.is_some_and(|net| net.contains(ip));
+    let (network, subnet) = match from {
+        IpAddr::V4(_) => (config.v4.as_ref().map(|pool| pool.network.into()), ours.v4.map(Into::into)),
+        IpAddr::V6(_) => (config.v6.as_ref().map(|pool| pool.network.into()), ours.v6.map(Into::into)),
+    };
+    let to_pod = within(network, to);
+    match within(network, from) {
+        true => !to_pod && !to.is_multicast(),
+        false => to_pod && !within(subnet, to),
+    }
+}
+
 fn chain(
     name: &str,
     kind: ChainKind,
@@ -88,4 +105,31 @@ fn chain(
     rules: impl IntoIterator<Item = Rule>,
 ) -> Chain {
     Chain { name: name.to_owned(), hook: Hook { kind, point, priority }, rules: rules.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_rules_masquerade_is_told_by_addresses() {
+        let config = NetworkConfig::parse(
+            r#"{"Network":"10.244.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:10:244::/48","Backend":{"Type":"vxlan"}}"#,
+        );
+        let (config, ours) = (config.unwrap(), Subnets::parse("10.244.1.0-24&fd00:10:244:1::-64").unwrap());
+        for (from, to, masqueraded) in [
+            ("10.244.1.5", "192.0.2.1", true),
+            ("10.244.1.5", "10.244.2.5", false),
+            ("10.244.1.5", "10.244.1.6", false),
+            ("10.244.1.5", "224.0.0.251", false),
+            ("192.0.2.1", "10.244.1.5", false),
+            ("192.0.2.1", "10.244.2.5", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("fd00:10:244:1::5", "2001:db8::1", true),
+            ("fd00:10:244:1::5", "fd00:10:244:2::5", false),
+        ] {
+            let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+            assert_eq!(is_masqueraded(&config, &ours, from, to), masqueraded, "{from} to {to}");
+        }
+    }
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A UDP flow keeps its translation as long as packets come, so that a client goes on talking to a pod
-//! that is gone. Listing costs as much as the table is long: it is done for UDP ports only.
+//! that is gone. Listing costs as much as the table has buckets, used or not (10 ms for 262144): it is done for UDP
+//! ports only, and once for both address families.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,8 @@ pub struct UdpFlow {
     pub destination: SocketAddr,
     /// Who answers it: another than `destination` where that was translated.
     pub answers: SocketAddr,
+    /// Whom that one answers: another than `source` where that was masqueraded.
+    pub seen_as: SocketAddr,
     /// The original tuple as it came, zones and all: what it is deleted by.
     original: Vec<ConntrackAttribute>,
 }
@@ -44,16 +47,18 @@ impl Conntrack {
         Ok(Self { channel: Channel::open(NETLINK_NETFILTER)? })
     }
 
-    /// UDP flows of one address family that `wanted` says yes to.
-    pub fn udp_flows(&mut self, ipv6: bool, wanted: impl Fn(&UdpFlow) -> bool) -> Result<Vec<UdpFlow>> {
-        let request = || message(ipv6, ConntrackMessage::Get(Vec::new()));
+    /// UDP flows, of both address families, that `wanted` says yes to.
+    pub fn udp_flows(&mut self, wanted: impl Fn(&UdpFlow) -> bool) -> Result<Vec<UdpFlow>> {
+        let request = || message(NetfilterProtoFamily::Unspec, ConntrackMessage::Get(Vec::new()));
         self.channel.dump("conntrack entries", request, |message| read(message).filter(&wanted))
     }
 
     /// Deletes an entry; `false` when it is gone already.
     pub fn delete(&mut self, flow: &UdpFlow) -> Result<bool> {
         let delete = ConntrackMessage::Delete(flow.original.clone());
-        let request = Request::of(message(flow.source.is_ipv6(), delete), 0);
+        let ipv6 = flow.source.is_ipv6();
+        let family = if ipv6 { NetfilterProtoFamily::IPv6 } else { NetfilterProtoFamily::IPv4 };
+        let request = Request::of(message(family, delete), 0);
         match self.channel.exchange(&mut [request])?.into_iter().next() {
             Some(Answer::Refused(refusal)) if refusal.errno == libc::ENOENT => Ok(false),
             Some(Answer::Refused(refusal)) => {
@@ -65,8 +70,7 @@ impl Conntrack {
     }
 }
 
-fn message(ipv6: bool, message: ConntrackMessage) -> NetfilterMessage {
-    let family = if ipv6 { NetfilterProtoFamily::IPv6 } else { NetfilterProtoFamily::IPv4 };
+fn message(family: NetfilterProtoFamily, message: ConntrackMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
 }
 
@@ -75,20 +79,20 @@ fn read(message: NetfilterMessage) -> Option<UdpFlow> {
         return None;
     };
     const CTA_ZONE: u16 = 18;
-    let (mut ends, mut answers, mut original) = (None, None, Vec::new());
+    let (mut ends, mut reply, mut original) = (None, None, Vec::new());
     for attribute in attributes {
         match &attribute {
             ConntrackAttribute::CtaTupleOrig(tuple) => {
                 ends = udp_ends(tuple);
                 original.push(attribute);
             }
-            ConntrackAttribute::CtaTupleReply(tuple) => answers = udp_ends(tuple).map(|(source, _)| source),
+            ConntrackAttribute::CtaTupleReply(tuple) => reply = udp_ends(tuple),
             ConntrackAttribute::Other(other) if kind(other) == CTA_ZONE => original.push(attribute),
             _ => {}
         }
     }
-    let (source, destination) = ends?;
-    Some(UdpFlow { source, destination, answers: answers?, original })
+    let ((source, destination), (answers, seen_as)) = (ends?, reply?);
+    Some(UdpFlow { source, destination, answers, seen_as, original })
 }
 
 fn kind(attribute: &netlink_packet_core::DefaultNla) -> u16 {

@@ -196,11 +196,11 @@ fn a_udp_flow_is_found_by_who_answers_it_and_deleted() {
         assert_eq!(to.recv(&mut bytes).unwrap(), 5, "the map leads there");
         let mut conntrack = Conntrack::open().unwrap();
         let ours = |flow: &netstate::UdpFlow| flow.destination.port() == 5353;
-        let flows = conntrack.udp_flows(false, ours).unwrap();
+        let flows = conntrack.udp_flows(ours).unwrap();
         assert_eq!(flows.len(), 1);
         assert_eq!(flows[0].answers.to_string(), "127.0.0.3:53");
         assert!(conntrack.delete(&flows[0]).unwrap());
         assert!(!conntrack.delete(&flows[0]).unwrap(), "it is gone");
-        assert_eq!(conntrack.udp_flows(false, ours).unwrap(), []);
+        assert_eq!(conntrack.udp_flows(ours).unwrap(), []);
     });
 }

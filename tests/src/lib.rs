@@ -7,6 +7,7 @@
 pub mod etcd;
 mod lab;
 mod machine;
+pub mod sandbox;
 pub mod services;
 mod stream;
 

@@ -195,7 +195,10 @@ pub(super) fn rebuild<B: Body>(
     let rejected =
         nft.commit(&layout.table, &changes).map_err(kernel_error(format!("table {}", layout.table)))?;
     match rejected.into_iter().next() {
-        None => Ok(Put::Done),
+        None => {
+            B::restored(&all);
+            Ok(Put::Done)
+        }
         Some(Rejected { errno, said, .. }) => Err(refused(layout, &said, errno)),
     }
 }

@@ -96,6 +96,10 @@ pub(crate) trait Body: Serialize + DeserializeOwned + Clone {
 
     /// The elements that follow from it.
     fn claims(&self, owner: &Owner) -> Vec<super::Claim>;
+
+    /// The kernel has the elements of all of these again, after it lacked some: what it remembers of the time
+    /// between may be wrong.
+    fn restored(_all: &[Record<Self>]) {}
 }
 
 /// One attachment's claims on disk.

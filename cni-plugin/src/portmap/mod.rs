@@ -84,9 +84,8 @@ impl Plugin for Portmap {
         let wanted = |owner: &Owner| owner.is_in(&valid);
         let (mut nft, layout) = (nft()?, layout::layout());
         let gone = claims::collect::<Ports>(&mut nft, &layout, &records, &call.name, wanted)?;
-        for record in &gone {
-            stale::forget(&record.claims.mappings, stale::When::Gone);
-        }
+        let gone: Vec<_> = gone.iter().flat_map(|record| &record.claims.mappings).copied().collect();
+        stale::forget(&gone, stale::When::Gone);
         claims::restore::<Ports>(&mut nft, &layout, &records).map(|_| ())
     }
 

@@ -1,7 +1,8 @@
 //! A container's ports as they are recorded, and the elements that follow from them.
 
 use super::mapping::Mapping;
-use crate::claims::{Body, Claim, Owner};
+use super::stale;
+use crate::claims::{Body, Claim, Owner, Record};
 use netstate::nft::{Element, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -52,6 +53,12 @@ impl Body for Ports {
             }
         }
         claims
+    }
+
+    /// Who asked by UDP while the table was away got no answer, and would never get one from the socket that it asked by.
+    fn restored(all: &[Record<Self>]) {
+        let mappings: Vec<Mapping> = all.iter().flat_map(|record| &record.claims.mappings).copied().collect();
+        stale::forget(&mappings, stale::When::New);
     }
 }
 

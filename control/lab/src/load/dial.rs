@@ -1,4 +1,4 @@
-//! Dials an addrunwrap_or_else(|error| failed(&error, start))ss several times and tells who answered: how a service spreads, and what each side sees of the other.
+//! Dials an address several times and tells who answered: how a service spreads, and what each side sees of the other.
 
 use super::{PATIENCE, WHO_ARE_YOU};
 use serde::{Deserialize, Serialize};
