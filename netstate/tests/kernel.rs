@@ -219,7 +219,7 @@ fn a_table_that_somebody_edits_is_told_from_ours() {
         let text = String::from_utf8(out.expect("`cargo xtask setup` installs nft").stdout).unwrap();
         for part in [
             "ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 notrack",
-            "masquerade fully-random",
+            "masquerade to :32768-65535 fully-random",
             "udp dport 8472",
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");

@@ -61,11 +61,17 @@ pub enum Expression {
     Return,
     /// No connection tracking.
     NoTrack,
-    /// Source address of the outgoing device.
-    Masquerade {
-        /// Source port by chance.
-        fully_random: bool,
+    /// Source address of the outgoing device, the source port kept where it is free.
+    Masquerade,
+    /// Puts a port into the n-th register from the first one.
+    LoadPort {
+        /// 0 or 1.
+        register: u32,
+        /// The port.
+        port: u16,
     },
+    /// Source address of the outgoing device, and a source port by chance between those of the first two registers.
+    MasqueradeToPorts,
     /// `fib daddr type`: what the routing table says the destination is to this host.
     LoadDestinationType,
     /// `fib saddr type`: the same of the source.
@@ -166,12 +172,14 @@ impl Expression {
             Self::Drop => verdict(NF_DROP),
             Self::Return => verdict(NFT_RETURN),
             Self::NoTrack => ("notrack", Vec::new()),
-            Self::Masquerade { fully_random } => {
+            Self::Masquerade => ("masq", Vec::new()),
+            Self::LoadPort { register, port } => {
+                ("immediate", vec![number(1, NFT_REG_1 + register), data(2, &port.to_be_bytes())])
+            }
+            Self::MasqueradeToPorts => {
                 const NF_NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
-                (
-                    "masq",
-                    if *fully_random { vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)] } else { Vec::new() },
-                )
+                let (first, last) = (NFT_REG_1, NFT_REG_1 + 1);
+                ("masq", vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY), number(2, first), number(3, last)])
             }
             Self::LoadDestinationType => address_type(NFTA_FIB_F_DADDR),
             Self::LoadSourceType => address_type(NFTA_FIB_F_SADDR),

@@ -176,12 +176,16 @@ impl Rule {
     /// Replaces the source address by the outgoing device's.
     #[must_use]
     pub fn masquerade(self) -> Self {
-        self.add("masquerade", [Expression::Masquerade { fully_random: false }])
+        self.add("masquerade", [Expression::Masquerade])
     }
 
-    /// Masquerades with a source port by chance, so that two hosts' guesses do not collide.
+    /// Masquerades with a source port by chance, so that two hosts' guesses do not collide. One of 32768 on: below them
+    /// are ports that are reached from outside (NodePorts are 30000–32767), and a reply to one of those would be
+    /// taken for a new flow.
     #[must_use]
     pub fn masquerade_fully_random(self) -> Self {
-        self.add("masquerade fully-random", [Expression::Masquerade { fully_random: true }])
+        let ports = [(0, 32768), (1, 65535)].map(|(register, port)| Expression::LoadPort { register, port });
+        let [first, last] = ports;
+        self.add("masquerade to :32768-65535 fully-random", [first, last, Expression::MasqueradeToPorts])
     }
 }
