@@ -21,6 +21,7 @@ pub mod heal;
 mod host_local;
 pub mod ipam;
 mod iptables;
+mod lock;
 mod loopback;
 pub mod plugin;
 pub mod portmap;

@@ -2,7 +2,7 @@
 //!
 //! Rates are bits per second, bursts are bits. Ingress is what the container receives.
 
-use crate::config::invalid;
+use crate::config::{folder, invalid};
 use crate::plugin::Call;
 use crate::types::{CniError, ErrorCode, SpecVersion};
 use ipnetwork::IpNetwork;
@@ -73,12 +73,7 @@ impl Limits {
 
 /// Where records are kept.
 pub(super) fn data_dir(raw: &Map<String, Value>) -> Result<PathBuf, CniError> {
-    match raw.get("dataDir") {
-        None | Some(Value::Null) => Ok(DATA_DIR.into()),
-        Some(Value::String(dir)) if dir.is_empty() => Ok(DATA_DIR.into()),
-        Some(Value::String(dir)) if dir.starts_with('/') => Ok(dir.into()),
-        Some(other) => Err(invalid("dataDir", format!("{other} is not an absolute path"))),
-    }
+    folder(raw.get("dataDir").filter(|dir| *dir != ""), "dataDir", DATA_DIR)
 }
 
 fn number(block: &Map<String, Value>, place: &str, key: &str) -> Result<u64, CniError> {

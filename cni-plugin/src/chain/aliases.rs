@@ -7,7 +7,7 @@
 //! One file for each attachment, so that nobody waits for a lock, whole by rename. `dnsmasq --hostsdir` reads such a
 //! folder and notices new files by itself. The files are for everybody to read: a name server is not root.
 
-use crate::config::invalid;
+use crate::config::{self, invalid};
 use crate::crash;
 use crate::plugin::{Call, Invocation};
 use crate::record::{self, io_error};
@@ -22,11 +22,7 @@ use std::path::PathBuf;
 const NAMES_DIR: &str = "/run/cni-names";
 
 fn folder(call: &Call) -> Result<PathBuf, CniError> {
-    let dir = match call.raw.get("namesDir") {
-        None | Some(Value::Null) => PathBuf::from(NAMES_DIR),
-        Some(Value::String(dir)) if dir.starts_with('/') => dir.into(),
-        Some(other) => return Err(invalid("namesDir", format!("{other} is not an absolute path"))),
-    };
+    let dir = config::folder(call.raw.get("namesDir"), "namesDir", NAMES_DIR)?;
     Ok(dir.join(&call.name))
 }
 

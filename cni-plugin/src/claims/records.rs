@@ -10,13 +10,13 @@
 //! to the next DEL or GC. After a reboot no container of before is left, and neither is the kernel's
 //! table: the first call removes all records of another boot.
 
-use crate::config::invalid;
+use crate::config::folder;
 use crate::crash;
+use crate::lock;
 use crate::plugin::{Call, Invocation};
 use crate::record;
 use crate::types::{Attachment, CniError, ErrorCode};
 use netstate::NetNs;
-use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::io::ErrorKind;
@@ -82,11 +82,7 @@ fn file_name(comment: &str) -> String {
 
 /// The key `dataDir`: where a component's records are.
 pub(crate) fn data_dir(raw: &Map<String, Value>, default: &str) -> Result<PathBuf, CniError> {
-    match raw.get("dataDir") {
-        None | Some(Value::Null) => Ok(default.into()),
-        Some(Value::String(path)) if path.starts_with('/') => Ok(path.into()),
-        Some(other) => Err(invalid("dataDir", format!("{other} is not an absolute path"))),
-    }
+    folder(raw.get("dataDir"), "dataDir", default)
 }
 
 /// What is claimed, as a component keeps it.
@@ -161,15 +157,7 @@ impl Records {
 
     fn lock(dir: &Path) -> Result<Self, CniError> {
         let path = dir.join(".lock");
-        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))
-            .map_err(|e| io("open the lock", &path)(e.into()))?;
-        // A signal must not look like a lock that was not to be had.
-        while let Err(errno) = rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-            if errno != rustix::io::Errno::INTR {
-                return Err(io("lock", &path)(errno.into()));
-            }
-        }
+        let lock = lock::exclusive(&path, 0o600).map_err(|(action, error)| io(action, &path)(error))?;
         let records = Records { dir: dir.to_owned(), _lock: lock };
         records.forget_earlier_boot()?;
         Ok(records)

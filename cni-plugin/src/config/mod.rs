@@ -18,11 +18,22 @@ pub use network::{NetworkConfig, decode, name_of, previous_of, valid_of, version
 pub use subnet_env::{SubnetEnv, SubnetEnvError};
 
 use crate::types::{CniError, ErrorCode};
+use serde_json::Value;
+use std::path::PathBuf;
 
 /// Where flannel writes the node's subnet.
 pub const SUBNET_FILE: &str = "/run/flannel/subnet.env";
 /// Where host-local keeps its reservations.
 pub const DATA_DIR: &str = "/var/lib/cni/networks";
+
+/// The folder that a key names; without it, the default.
+pub(crate) fn folder(value: Option<&Value>, key: &str, default: &str) -> Result<PathBuf, CniError> {
+    match value {
+        None | Some(Value::Null) => Ok(default.into()),
+        Some(Value::String(dir)) if dir.starts_with('/') => Ok(dir.into()),
+        Some(other) => Err(invalid(key, format!("{other} is not an absolute path"))),
+    }
+}
 
 /// An error about a key of the configuration (code 7).
 pub(crate) fn invalid(key: &str, why: impl std::fmt::Display) -> CniError {

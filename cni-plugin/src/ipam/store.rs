@@ -8,7 +8,8 @@
 use super::IpamError;
 use super::index::{self, Names};
 use crate::crash;
-use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags};
+use crate::lock;
+use rustix::fs::RenameFlags;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -80,15 +81,7 @@ impl Store {
 
     fn lock(dir: PathBuf) -> Result<Self, IpamError> {
         let path = dir.join("lock");
-        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o750))
-            .map_err(|e| io("open the lock", &path)(e.into()))?;
-        // A signal must not look like a lock that was not to be had.
-        while let Err(errno) = rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-            if errno != rustix::io::Errno::INTR {
-                return Err(io("lock", &path)(errno.into()));
-            }
-        }
+        let lock = lock::exclusive(&path, 0o750).map_err(|(action, error)| io(action, &path)(error))?;
         let mut store = Store { dir, names: Names::default(), _lock: lock };
         // Its writer held this lock, so it is dead.
         store.remove_file(&store.dir.join(TEMPORARY))?;

@@ -1,6 +1,6 @@
 //! What `tuning` is asked to set: its keys, then CNI_ARGS, `runtimeConfig` and `args.cni`, later ones winning.
 
-use crate::config::{invalid, parse_cni_args};
+use crate::config::{folder, invalid, parse_cni_args};
 use crate::plugin::Call;
 use crate::types::{CniError, ErrorCode};
 use netstate::Mac;
@@ -98,12 +98,7 @@ fn refuse_unserved(raw: &Map<String, Value>) -> Result<(), CniError> {
 
 /// Where backups are kept: all that DEL and GC need of the configuration.
 pub(super) fn data_dir(raw: &Map<String, Value>) -> Result<PathBuf, CniError> {
-    match raw.get("dataDir") {
-        None | Some(Value::Null) => Ok(DATA_DIR.into()),
-        Some(Value::String(dir)) if dir.is_empty() => Ok(DATA_DIR.into()),
-        Some(Value::String(dir)) if dir.starts_with('/') => Ok(dir.into()),
-        Some(other) => Err(invalid("dataDir", format!("{other} is not an absolute path"))),
-    }
+    folder(raw.get("dataDir").filter(|dir| *dir != ""), "dataDir", DATA_DIR)
 }
 
 fn truth(value: &Value, key: &str) -> Result<bool, CniError> {
