@@ -165,6 +165,20 @@ fn a_bridge_with_another_address_is_refused_or_corrected() {
     }
 }
 
+/// Found by damaged configurations: it was refused after the bridge had got its address.
+#[test]
+fn a_result_that_the_version_cannot_say_is_refused_before_anything_changes() {
+    let (node, pod) = (Node::new(), Pod::new());
+    let subnet = |text: &str| json!([{"subnet": text}]);
+    let ipam = json!({"type": "host-local", "ranges": [subnet("10.98.0.0/24"), subnet("10.97.0.0/24")],
+                      "dataDir": node.data_dir()});
+    let config = node.config(Whose::Ours, json!({"cniVersion": "0.2.0", "isGateway": true, "ipam": ipam}));
+    let error = add(Whose::Ours, &config, "c1", &pod).unwrap_err();
+    assert!(error["msg"].as_str().unwrap().contains("more than one address"), "{error}");
+    assert!(node.veths().is_empty() && node.reserved("testnet").is_empty(), "{error}");
+    assert!(node.link("cni0").is_none(), "the bridge was made");
+}
+
 /// A node that got another subnet. The reference refuses in both cases.
 #[test]
 fn a_bridge_that_nobody_is_on_gets_the_new_subnets_address() {

@@ -240,6 +240,30 @@ fn a_table_that_somebody_edits_is_told_from_ours() {
     });
 }
 
+/// `nft list` shows the range of a rule that lacks the flag for it, and the kernel takes any port.
+#[test]
+fn masquerading_takes_ports_of_its_range_alone() {
+    in_namespace(|kernel| {
+        let network = "10.99.7.0/24".parse().unwrap();
+        let up = LinkChange { up: Some(true), ..LinkChange::of("lo") };
+        let address = Address::of("lo", "10.99.7.1/24".parse().unwrap());
+        kernel.apply_all(&[Op::ChangeLink(up), Op::AddAddress(address)]).unwrap();
+        let rules = vec![NftRule::all().from(network).masquerade_fully_random()];
+        let hook = Hook { kind: ChainKind::Nat, point: HookPoint::Postrouting, priority: 100 };
+        let nat = Chain { name: "postrouting".into(), hook, rules };
+        let id = TableId { family: Family::Inet, name: "weft-test".into() };
+        kernel.nft().unwrap().replace(&Table { id, chains: vec![nat] }).unwrap();
+        let server = std::net::UdpSocket::bind("10.99.7.1:0").unwrap();
+        server.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        for own in 2000..2064 {
+            let client = std::net::UdpSocket::bind(("10.99.7.1", own)).unwrap();
+            client.send_to(b"x", server.local_addr().unwrap()).unwrap();
+            let (_, seen) = server.recv_from(&mut [0; 8]).unwrap();
+            assert!(seen.port() >= 32768, "{own} became {seen}");
+        }
+    });
+}
+
 #[test]
 fn a_veth_peer_is_made_straight_in_the_pods_namespace() {
     in_namespace(|kernel| {

@@ -75,9 +75,9 @@ pub(crate) fn attempt(
     let addressing = addressing::obtain(config, call)?;
     crash::point("add: addresses are obtained");
     let mut attempt = Attempt { config, call, kernel, netns, addressing, made: None };
-    // A result that the asked version cannot say is a failure like any other.
-    let attached =
-        attach(&mut attempt).and_then(|result| print_result(&result, call.version).map(|_| result));
+    // What the asked version cannot say are addresses, which are known before anything of the node is changed.
+    let sayable = print_result(&attempt.result([]), call.version);
+    let attached = sayable.and_then(|_| attach(&mut attempt));
     if attached.is_err() {
         if let Some(pair) = &attempt.made {
             pair.unmake(&mut attempt.kernel);

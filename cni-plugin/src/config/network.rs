@@ -64,7 +64,11 @@ struct Keys {
 
 /// The version of a configuration: read before anything else, because errors are written in it.
 pub fn version_of(raw: &Map<String, Value>) -> Result<SpecVersion, CniError> {
-    let text = raw.get("cniVersion").and_then(Value::as_str).unwrap_or_default();
+    let text = match raw.get("cniVersion") {
+        None | Some(Value::Null) => "",
+        Some(Value::String(text)) => text,
+        Some(other) => return Err(invalid("cniVersion", format!("{other} is not a string"))),
+    };
     text.parse().map_err(|why: String| {
         CniError::new(
             ErrorCode::IncompatibleVersion,

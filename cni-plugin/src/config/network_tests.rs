@@ -48,6 +48,7 @@ fn what_is_wrong_has_its_code() {
         ("{", 6, "JSON"),
         ("[]", 6, "JSON"),
         (r#"{"cniVersion":"9.0.0","name":"a"}"#, 1, "9.0.0"),
+        (r#"{"cniVersion":{"a":1},"name":"a"}"#, 7, "cniVersion"),
         (r#"{"cniVersion":"1.0.0"}"#, 7, "\"name\""),
         (r#"{"cniVersion":"1.0.0","name":"a","vlan":5}"#, 2, "vlan"),
         (r#"{"cniVersion":"1.0.0","name":"a","hairpinMode":true,"promiscMode":true}"#, 7, "promiscMode"),

@@ -177,9 +177,11 @@ impl Expression {
                 ("immediate", vec![number(1, NFT_REG_1 + register), data(2, &port.to_be_bytes())])
             }
             Self::MasqueradeToPorts => {
+                const NF_NAT_RANGE_PROTO_SPECIFIED: u32 = 1 << 1;
                 const NF_NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
-                let (first, last) = (NFT_REG_1, NFT_REG_1 + 1);
-                ("masq", vec![number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY), number(2, first), number(3, last)])
+                // Without the first flag the kernel takes the registers, `nft list` shows them, and any port is chosen.
+                let flags = NF_NAT_RANGE_PROTO_SPECIFIED | NF_NAT_RANGE_PROTO_RANDOM_FULLY;
+                ("masq", vec![number(1, flags), number(2, NFT_REG_1), number(3, NFT_REG_1 + 1)])
             }
             Self::LoadDestinationType => address_type(NFTA_FIB_F_DADDR),
             Self::LoadSourceType => address_type(NFTA_FIB_F_SADDR),

@@ -1,7 +1,7 @@
 //! The table: services with numbers of their own, cases, and the run that judges them all.
 
 use super::bed::Bed;
-use super::case::{Case, Dial, Dialled, ECONNREFUSED, Expect, Seen, Way, names};
+use super::case::{Case, Dial, ECONNREFUSED, Expect, Seen, Way, names};
 use super::manifest::Service;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -55,9 +55,6 @@ impl Table {
 
     /// Runs all cases, each client's at one go and the clients at once: one line for each that failed.
     ///
-    /// Of some thousand UDP flows one now and then gets no answer for as long as its socket lives. It is not known why (see "Not yet" in docs/architecture/services.md),
-    /// so a case that lost one flow is asked again, and says so; more than [`LOST_CASES`] of them are failures.
-    ///
     /// # Panics
     /// When a client cannot be run at all.
     pub fn run(&self, bed: &Bed) -> Vec<String> {
@@ -67,52 +64,20 @@ impl Table {
         std::thread::scope(|scope| {
             let started: Vec<_> =
                 clients.into_iter().map(|from| scope.spawn(move || self.run_from(bed, from))).collect();
-            let outcomes: Vec<Outcome> =
-                started.into_iter().map(|client| client.join().expect("the client is run")).collect();
-            let again: Vec<&String> = outcomes.iter().flat_map(|outcome| &outcome.again).collect();
-            again.iter().for_each(|line| println!("asked again: {line}"));
-            let lost =
-                (again.len() > LOST_CASES).then(|| format!("{} cases lost a flow: {again:?}", again.len()));
-            let failed = outcomes.iter().flat_map(|outcome| outcome.failed.iter().cloned());
-            failed.chain(lost).collect()
+            started.into_iter().flat_map(|client| client.join().expect("the client is run")).collect()
         })
     }
 
-    fn run_from(&self, bed: &Bed, from: &str) -> Outcome {
+    fn run_from(&self, bed: &Bed, from: &str) -> Vec<String> {
         let own: Vec<&Case> = self.cases.iter().filter(|case| case.from == from).collect();
         let plan: Vec<Dial> = own.iter().map(|case| case.dial.clone()).collect();
         let done = bed.dial(from, &plan);
-        let mut outcome = Outcome::default();
-        for (case, done) in own.iter().zip(&done) {
-            let Err(why) = case.judge(bed, done) else { continue };
-            let line = |why| format!("{} ({from}, {:?} {}): {why}", case.name, case.dial.way, case.dial.to);
-            if !lost_one_flow(&case.dial, done) {
-                outcome.failed.push(line(why));
-                continue;
-            }
-            outcome.again.push(line(why));
-            let again = bed.dial(from, std::slice::from_ref(&case.dial));
-            outcome.failed.extend(case.judge(bed, &again[0]).err().map(line));
-        }
-        outcome
+        let judged = own.iter().zip(&done).map(|(case, done)| (case, case.judge(bed, done)));
+        let failed = judged.filter_map(|(case, judged)| Some((case, judged.err()?)));
+        failed
+            .map(|(case, why)| format!("{} ({from}, {:?} {}): {why}", case.name, case.dial.way, case.dial.to))
+            .collect()
     }
-}
-
-/// How many cases may lose a flow in a run.
-const LOST_CASES: usize = 4;
-
-/// What came of a client's cases, a line for each.
-#[derive(Default)]
-struct Outcome {
-    failed: Vec<String>,
-    /// Cases that lost a flow and were asked again.
-    again: Vec<String>,
-}
-
-/// Whether all flows of many but one were answered, by UDP.
-fn lost_one_flow(dial: &Dial, done: &[Dialled]) -> bool {
-    let unanswered = done.iter().filter(|dialled| matches!(dialled, Dialled::Failed { .. })).count();
-    matches!(dial.way, Way::Udp | Way::UdpUnconnected) && done.len() > 1 && unanswered == 1
 }
 
 /// A case that waits for its expectation.
