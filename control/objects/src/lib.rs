@@ -1,0 +1,10 @@
+//! What Kubernetes objects mean, apart from any server: schemas, bodies, patches, selectors, quantities, defaults,
+//! validation.
+//!
+//! Objects are `serde_json` values, and what their fields are is data (`schema`): one table serves decoding, pruning,
+//! protobuf bodies, strategic merge patches and the OpenAPI documents, where a type per kind would compile each of
+//! these once per kind. Everything here is pure.
+
+pub mod fault;
+
+pub use fault::{Fault, FaultKind, Faults};
