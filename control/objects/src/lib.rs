@@ -6,5 +6,7 @@
 //! these once per kind. Everything here is pure.
 
 pub mod fault;
+pub mod rules;
+pub mod schema;
 
 pub use fault::{Fault, FaultKind, Faults};
