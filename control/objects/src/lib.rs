@@ -5,7 +5,11 @@
 //! protobuf bodies, strategic merge patches and the OpenAPI documents, where a type per kind would compile each of
 //! these once per kind. Everything here is pure.
 
+pub mod body;
 pub mod fault;
+pub mod moment;
+pub mod patch;
+pub mod quantity;
 pub mod rules;
 pub mod schema;
 
