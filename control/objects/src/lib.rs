@@ -8,9 +8,11 @@
 pub mod body;
 pub mod fault;
 pub mod moment;
+pub mod names;
 pub mod patch;
 pub mod quantity;
 pub mod rules;
 pub mod schema;
+pub mod selector;
 
 pub use fault::{Fault, FaultKind, Faults};
