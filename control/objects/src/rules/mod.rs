@@ -3,6 +3,17 @@
 //! Pure functions over JSON values, one small file for a kind or a family of kinds. Source: upstream's `defaults.go`
 //! and `validation.go` of each group, whose paths and words are kept, since clients and people read them.
 
+mod config;
+mod metadata;
+mod pod;
+mod reading;
+mod selecting;
+mod service;
+mod workload;
+
+pub use metadata::{metadata, metadata_update, name_rule};
+pub use pod::ephemeral_containers_update;
+
 use crate::fault::Faults;
 use serde_json::Value;
 
@@ -22,6 +33,19 @@ const NONE: Rules = Rules { default: |_| {}, validate: |_, _| {}, validate_updat
 
 /// The rules of a kind; the core group's name is empty.
 pub fn rules(group: &str, kind: &str) -> &'static Rules {
-    let _ = (group, kind);
-    &NONE
+    match (group, kind) {
+        ("", "Pod") => &pod::POD,
+        ("", "PodTemplate") => &pod::POD_TEMPLATE,
+        ("", "Service") => &service::SERVICE,
+        ("", "ReplicationController") => &workload::REPLICATION_CONTROLLER,
+        ("", "Namespace") => &config::NAMESPACE,
+        ("", "ConfigMap") => &config::CONFIG_MAP,
+        ("", "Secret") => &config::SECRET,
+        ("apps", "Deployment") => &workload::DEPLOYMENT,
+        ("apps", "ReplicaSet") => &workload::REPLICA_SET,
+        ("apps", "DaemonSet") => &workload::DAEMON_SET,
+        ("apps", "StatefulSet") => &workload::STATEFUL_SET,
+        ("apps", "ControllerRevision") => &workload::CONTROLLER_REVISION,
+        _ => &NONE,
+    }
 }
