@@ -73,6 +73,14 @@ pub fn remove(object: &mut Value, key: &str) -> Option<Value> {
     map_mut(object)?.remove(key)
 }
 
+/// Makes a key what it is in another object, be that nothing.
+pub fn as_in(object: &mut Value, other: &Value, key: &str) {
+    match other.get(key) {
+        Some(value) => set(object, key, value.clone()),
+        None => drop(remove(object, key)),
+    }
+}
+
 /// Changes what is there.
 pub fn with(object: &mut Value, key: &str, change: impl FnOnce(&mut Value)) {
     if let Some(value) = object.get_mut(key).filter(|value| !value.is_null()) {

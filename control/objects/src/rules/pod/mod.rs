@@ -12,10 +12,12 @@ mod spec;
 mod update;
 mod volume;
 
-pub use defaults::{claim_defaults, spec_defaults};
+pub use defaults::{claim_defaults, volume_source_defaults};
 pub use probe::port;
+pub use resources::{quantity, round_up};
 pub use spec::validate_template;
 pub use update::ephemeral_containers_update;
+pub use volume::{host_path, needed as needed_of_source};
 
 use super::Rules;
 use super::reading::{at, default, within};
@@ -34,7 +36,7 @@ pub const POD_TEMPLATE: Rules = Rules {
 /// Completes a template.
 pub fn template_defaults(template: &mut Value) {
     default(template, "metadata", Value::Object(Default::default()));
-    within(template, "spec", spec_defaults);
+    within(template, "spec", defaults::spec_defaults);
 }
 
 fn validate(object: &Value, faults: &mut crate::fault::Faults) {

@@ -1,6 +1,6 @@
 //! What may change of a pod that is there. Source: `ValidatePodUpdate`, `ValidatePodEphemeralContainersUpdate`.
 
-use super::super::reading::{at, int, items, remove, set, text};
+use super::super::reading::{NULL, as_in, at, each, int, items, remove, text};
 use crate::fault::Faults;
 use serde_json::Value;
 
@@ -33,12 +33,8 @@ pub fn validate_update(new: &Value, old: &Value, faults: &mut Faults) {
 fn fixed(new: &Value, old: &Value) -> Value {
     let mut fixed = new.clone();
     for key in ["containers", "initContainers"] {
-        let images: Vec<Value> = items(old, key).iter().map(|one| at(one, "image").clone()).collect();
-        if let Some(list) = fixed.get_mut(key).and_then(Value::as_array_mut) {
-            for (one, image) in list.iter_mut().zip(images) {
-                set(one, "image", image);
-            }
-        }
+        let mut before = items(old, key).iter();
+        each(&mut fixed, key, |one| as_in(one, before.next().unwrap_or(NULL), "image"));
     }
     let mut keys = vec!["activeDeadlineSeconds", "tolerations", "ephemeralContainers", "schedulingGates"];
     if int(old, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0)
@@ -51,10 +47,7 @@ fn fixed(new: &Value, old: &Value) -> Value {
         keys.extend(["nodeSelector", "affinity"]);
     }
     for key in keys {
-        match old.get(key) {
-            Some(value) => set(&mut fixed, key, value.clone()),
-            None => drop(remove(&mut fixed, key)),
-        }
+        as_in(&mut fixed, old, key);
     }
     fixed
 }

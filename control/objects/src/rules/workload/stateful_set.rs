@@ -1,7 +1,7 @@
 //! Stateful sets.
 
 use super::super::pod::{claim_defaults, template_defaults};
-use super::super::reading::{at, default, each, has, remove, set, text, within};
+use super::super::reading::{as_in, at, default, each, has, remove, text, within};
 use super::{Rules, each_item, not_negative, selector_and_labels, template};
 use crate::fault::Faults;
 use crate::names;
@@ -89,10 +89,7 @@ fn validate_update(new: &Value, old: &Value, faults: &mut Faults) {
     validate(new, faults);
     let mut fixed = at(new, "spec").clone();
     for key in MAY_CHANGE {
-        match at(old, "spec").get(key) {
-            Some(value) => set(&mut fixed, key, value.clone()),
-            None => drop(remove(&mut fixed, key)),
-        }
+        as_in(&mut fixed, at(old, "spec"), key);
     }
     // Claims' statuses are none of the specification.
     let claims = |spec: &Value| -> Vec<Value> {
