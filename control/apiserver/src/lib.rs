@@ -7,4 +7,5 @@
 //!
 //! A kind is one descriptor in `kinds`; everything else is generic.
 
+pub mod pki;
 pub mod request;
