@@ -7,4 +7,7 @@
 //!
 //! A kind is one descriptor in `kinds`; everything else is generic.
 
+pub mod authn;
+pub mod pki;
+pub mod refusal;
 pub mod request;
