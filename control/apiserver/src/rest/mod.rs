@@ -7,6 +7,7 @@
 //!                └ scale, binding, eviction, token, approval, reviews ► subresources, reviews
 //! ```
 
+mod admit;
 mod answer;
 mod base64;
 mod body;
