@@ -8,6 +8,8 @@
 //! A kind is one descriptor in `kinds`; everything else is generic.
 
 pub mod authn;
+pub mod authz;
 pub mod pki;
+pub mod policy;
 pub mod refusal;
 pub mod request;
