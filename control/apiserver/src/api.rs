@@ -60,7 +60,8 @@ pub fn listener(authorizer: Arc<Authorizer>, services: Arc<Services>) -> Listene
             services.see(key, object.as_ref());
         }
         if concerns_access {
-            authorizer.set(kind.plural, namespace, name, object.as_ref());
+            authorizer.rbac.set(kind.plural, namespace, name, object.as_ref());
+            authorizer.node.set(kind.plural, namespace, name, object.as_ref());
         }
     })
 }

@@ -107,6 +107,9 @@ impl Strategy {
     };
 }
 
+/// The columns of a kind without columns of its own.
+const NAME_AND_AGE: &[Column] = &[column("Name", "string"), column("Created At", "date")];
+
 /// All verbs of an object that is stored.
 pub const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -141,7 +144,7 @@ impl Kind {
             namespaced: true,
             stored: plural,
             subresources: &[],
-            columns: &[column("Name", "string"), column("Created At", "date")],
+            columns: NAME_AND_AGE,
             row: |object, _| {
                 vec![crate::object::name(object).into(), crate::object::at(object, "metadata.creationTimestamp").clone()]
             },

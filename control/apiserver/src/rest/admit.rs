@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use super::Call;
 use crate::api::Api;
+use crate::authz::node::{NodeWrite, restrict};
+use crate::authz::rbac::RoleChange;
 use crate::kinds::{self, Kind, Subresource};
 use crate::object::{is_going, name, namespace};
 use crate::refusal::Refusal;
-use crate::request::Attributes;
 use crate::status::{Failure, Outcome};
 
 /// Namespaces that are always there.
@@ -35,7 +36,7 @@ impl Api {
 
     /// What is refused of a new object that is complete.
     pub(super) async fn check_create(&self, call: &Call<'_>, object: &Value) -> Outcome<()> {
-        self.escalation(call, object)?;
+        self.escalation(call, object, None)?;
         crate::admission::check_create(self, call.user, call.target.kind, object)
     }
 
@@ -47,7 +48,7 @@ impl Api {
 
     /// What is refused of a changed object that is complete.
     pub(super) async fn check_update(&self, call: &Call<'_>, object: &Value, old: &Value) -> Outcome<()> {
-        self.escalation(call, object)?;
+        self.escalation(call, object, Some(old))?;
         crate::admission::check_update(self, call.user, call.target.kind, call.target.subresource, object, old)
     }
 
@@ -84,36 +85,41 @@ impl Api {
 
     fn node_restriction(&self, call: &Call<'_>, new: Option<&Value>, old: Option<&Value>) -> Outcome<()> {
         let target = &call.target;
-        let sub = target.subresource.map_or("", Subresource::name);
-        let verb = match (new, old) {
+        let operation = match (new, old) {
             (Some(_), None) => "create",
             (Some(_), Some(_)) => "update",
             _ => "delete",
         };
-        Ok(self.authorizer.node.restrict(call.user, verb, target.kind.plural, sub, new, old, &*self.caches)?)
+        let object = new.or(old).unwrap_or(&Value::Null);
+        let write = NodeWrite {
+            user: call.user,
+            operation,
+            group: target.kind.group,
+            resource: target.kind.plural,
+            subresource: target.subresource.map_or("", Subresource::name),
+            namespace: &target.namespace,
+            name: name(object),
+            new,
+            old,
+        };
+        Ok(restrict(&write, &*self.caches)?)
     }
 
     /// Nobody gives what he has not (RBAC's escalation check).
-    fn escalation(&self, call: &Call<'_>, object: &Value) -> Outcome<()> {
+    fn escalation(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Outcome<()> {
         let kind = call.target.kind;
         if kind.group != "rbac.authorization.k8s.io" {
             return Ok(());
         }
-        let may = |verb: &str, resource: &str, name: &str, namespace: &str| {
-            let asked = Attributes {
-                user: call.user,
-                verb,
-                group: kind.group,
-                version: kind.version,
-                resource,
-                subresource: "",
-                namespace,
-                name,
-                path: "",
-            };
-            self.authorizer.decide(&asked).allows()
+        let change = RoleChange {
+            user: call.user,
+            resource: kind.plural,
+            namespace: &call.target.namespace,
+            name: name(object),
+            new: object,
+            old,
         };
-        Ok(self.authorizer.rbac.may_write(call.user, kind.plural, object, may)?)
+        Ok(self.authorizer.may_change(&change)?)
     }
 
     /// Issues a token of a service account.

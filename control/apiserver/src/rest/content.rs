@@ -41,6 +41,15 @@ impl Body {
         Body::Bytes((!bytes.is_empty()).then_some(bytes))
     }
 
+    /// The next bytes of what is not a watch.
+    pub fn next_bytes(&mut self) -> Option<Bytes> {
+        match self {
+            Body::Bytes(bytes) => bytes.take(),
+            Body::List(list) => list.next(),
+            Body::Watch(_) => None,
+        }
+    }
+
     /// How many bytes there are, where that is known.
     pub fn len(&self) -> Option<u64> {
         match self {

@@ -15,6 +15,7 @@ mod content;
 mod delete;
 mod form;
 mod options;
+mod own;
 mod page;
 mod patch;
 mod prepare;
@@ -22,6 +23,7 @@ mod qos;
 mod read;
 mod reviews;
 mod selection;
+mod shim;
 mod subresources;
 pub mod target;
 mod watch;
@@ -29,8 +31,10 @@ mod write;
 
 pub use answer::Answer;
 pub use content::Body;
-pub use form::Form;
+pub use form::{Form, negotiate};
 pub use options::Query;
+pub use own::own_user;
+pub(crate) use prepare::random_uid;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};

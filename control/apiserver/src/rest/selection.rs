@@ -29,20 +29,20 @@ impl Selection {
             return Err(Failure::bad_request(format!("selectors may have {LONGEST} bytes")));
         }
         let refuse = |why: &dyn std::fmt::Display| Failure::bad_request(why.to_string());
-        let labels = LabelSelector::parse(labels).map_err(|why| refuse(&why))?;
-        let mut fields = FieldSelector::parse(fields).map_err(|why| refuse(&why))?;
-        for path in fields.paths() {
+        let labels: LabelSelector = labels.parse().map_err(|why| refuse(&why))?;
+        let fields = match target.name.as_str() {
+            "" => fields.to_owned(),
+            // A watch of one object by its path.
+            name => format!("{fields},metadata.name={}", name.replace([',', '=', '\\'], "\\$0")),
+        };
+        let fields: FieldSelector = fields.parse().map_err(|why| refuse(&why))?;
+        for path in fields.requirements().iter().map(|one| one.field.as_str()) {
             let known = ["metadata.name", "metadata.namespace"].contains(&path)
                 || kind.fields.iter().any(|field| field.path == path);
             if !known {
                 let why = format!("field label not supported: {path}");
                 return Err(Failure::bad_request(format!("Unable to find {:?} that match label selector \"\", field selector {:?}: {why}", kind.kind, query.text("fieldSelector"))));
             }
-        }
-        if !target.name.is_empty() {
-            // A watch of one object by its path.
-            let one = FieldSelector::parse(&format!("metadata.name={}", target.name)).map_err(|why| refuse(&why))?;
-            fields = fields.and(one);
         }
         let namespace = if kind.namespaced { target.namespace.clone() } else { String::new() };
         Ok(Selection { kind, namespace, labels, fields })

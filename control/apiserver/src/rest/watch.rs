@@ -17,7 +17,7 @@ use super::selection::Selection;
 use crate::cache::{Cache, Change, Entry, Message, Told, Watching, line};
 use crate::convert;
 use crate::kinds::Kind;
-use crate::object::{metadata, text};
+use crate::object::metadata;
 use crate::status::{Failure, Outcome};
 
 /// How many bytes go out at one go.
@@ -258,7 +258,3 @@ fn text_revision(text: &str) -> i64 {
     text.parse().unwrap_or_default()
 }
 
-/// The resourceVersion of an object.
-pub fn revision_of(object: &Value) -> i64 {
-    text_revision(text(object, "metadata.resourceVersion"))
-}

@@ -81,7 +81,7 @@ impl Call<'_> {
         prepare::for_create(kind, self.user, &mut object)?;
         self.api.admit_create(self, &mut object).await?;
         let mut faults = Faults::default();
-        weft_objects::rules::metadata(&object, kind.namespaced, &mut faults);
+        super::shim::metadata(&object, kind.namespaced, &mut faults);
         (kind.rules().validate)(&object, &mut faults);
         valid(kind, &object, &faults)?;
         let claim = self.api.services.claim_for_create(kind, &mut object)?;
@@ -241,8 +241,8 @@ impl Call<'_> {
         prepare::for_update(kind, sub, object, old)?;
         self.api.admit_update(self, object, old).await?;
         let mut faults = Faults::default();
-        weft_objects::rules::metadata(object, kind.namespaced, &mut faults);
-        weft_objects::rules::metadata_update(object, old, &mut faults);
+        super::shim::metadata(object, kind.namespaced, &mut faults);
+        super::shim::metadata_update(object, old, &mut faults);
         if sub.is_none() {
             (kind.rules().validate)(object, &mut faults);
             (kind.rules().validate_update)(object, old, &mut faults);
