@@ -20,6 +20,7 @@ mod metrics;
 pub mod object;
 mod openapi;
 pub mod pki;
+pub mod plugins;
 pub mod policy;
 pub mod refusal;
 pub mod request;

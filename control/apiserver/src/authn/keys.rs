@@ -68,7 +68,7 @@ pub struct SigningKey {
 
 enum Private {
     Rsa(Box<RsaKeyPair>),
-    Ecdsa(EcdsaKeyPair),
+    Ecdsa(Box<EcdsaKeyPair>),
 }
 
 impl VerifyingKey {
@@ -130,7 +130,7 @@ impl SigningKey {
             };
             if let Ok(pair) = EcdsaKeyPair::from_pkcs8(how, &wrapped, &SystemRandom::new()) {
                 let public = VerifyingKey::of(&elliptic_spki(pair.public_key().as_ref(), curve))?;
-                return Ok(SigningKey { public, private: Private::Ecdsa(pair) });
+                return Ok(SigningKey { public, private: Private::Ecdsa(Box::new(pair)) });
             }
         }
         Err("holds no private key that can sign tokens".into())

@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::request::{Attributes, User};
 use node::NodeAuthorizer;
 use rbac::Rbac;
+use serde_json::Value;
 
 /// The group that may do everything, whatever the roles say.
 pub const MASTERS: &str = "system:masters";
@@ -88,6 +89,12 @@ impl Authorizer {
             chain.push(mode);
         }
         Ok(Authorizer { modes: chain, rbac: Rbac::default(), node: NodeAuthorizer::default() })
+    }
+
+    /// An object of any kind is as given now, or gone; those that no authorizer goes by are left out.
+    pub fn set(&self, resource: &str, namespace: &str, name: &str, object: Option<&Value>) {
+        self.rbac.set(resource, namespace, name, object);
+        self.node.set(resource, namespace, name, object);
     }
 
     /// Whether a request is allowed, and why.

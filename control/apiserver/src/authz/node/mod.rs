@@ -12,6 +12,7 @@ mod restriction;
 #[cfg(test)]
 mod tests;
 
+pub use references::secrets as secrets_of;
 pub use restriction::{NodeWrite, restrict};
 
 use super::rbac::Rule;
@@ -46,12 +47,14 @@ impl NodeAuthorizer {
     /// An object of `pods`, `persistentvolumes` or `volumeattachments` is as given now, or gone. Other resources are
     /// none of its business.
     pub fn set(&self, resource: &str, namespace: &str, name: &str, object: Option<&Value>) {
+        if !["pods", "persistentvolumes", "volumeattachments"].contains(&resource) {
+            return;
+        }
         let mut graph = self.graph.write().unwrap_or_else(PoisonError::into_inner);
         match resource {
             "pods" => graph.pod(namespace, name, object),
             "persistentvolumes" => graph.volume(name, object),
-            "volumeattachments" => graph.attachment(name, object),
-            _ => {}
+            _ => graph.attachment(name, object),
         }
     }
 

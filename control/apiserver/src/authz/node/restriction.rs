@@ -62,7 +62,7 @@ pub fn restrict(write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusa
 
 type Checked = Result<(), String>;
 
-fn object<'a>(value: Option<&'a Value>) -> &'a Value {
+fn object(value: Option<&Value>) -> &Value {
     value.unwrap_or(&Value::Null)
 }
 

@@ -54,6 +54,10 @@ impl Rbac {
     /// An object of `roles`, `clusterroles`, `rolebindings` or `clusterrolebindings` is as given now, or gone. Other
     /// resources are none of its business.
     pub fn set(&self, resource: &str, namespace: &str, name: &str, object: Option<&Value>) {
+        let own = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"];
+        if !own.contains(&resource) {
+            return;
+        }
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match resource {
             "roles" | "clusterroles" => {
@@ -64,11 +68,10 @@ impl Rbac {
                     None => drop(roles.remove(name)),
                 }
             }
-            "rolebindings" | "clusterrolebindings" => {
+            _ => {
                 let bindings = state.bindings.entry(namespace.to_owned()).or_default();
                 bindings.set(name, object.map(|object| Binding::of(namespace, name, object)));
             }
-            _ => {}
         }
     }
 
