@@ -25,7 +25,8 @@ pub struct Endpoint {
 }
 
 fn kind(group: &str, plural: &str) -> Outcome<&'static Kind> {
-    kinds::stored(group, plural).ok_or_else(|| Failure::internal(format!("{plural} of {group:?} are not served")))
+    kinds::stored(group, plural)
+        .ok_or_else(|| Failure::internal(format!("{plural} of {group:?} are not served")))
 }
 
 /// Makes all of it.
@@ -66,7 +67,9 @@ async fn missing(api: &Api, kind: &'static Kind, object: Value) -> Outcome<()> {
 fn namespaces() -> Outcome<Vec<(&'static Kind, Value)>> {
     let kind = kind("", "namespaces")?;
     let names = ["default", "kube-system", "kube-public", "kube-node-lease"];
-    Ok(names.map(|name| (kind, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))).into())
+    Ok(names
+        .map(|name| (kind, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})))
+        .into())
 }
 
 fn priority_classes() -> Outcome<Vec<(&'static Kind, Value)>> {
@@ -80,7 +83,11 @@ fn priority_classes() -> Outcome<Vec<(&'static Kind, Value)>> {
     };
     Ok(vec![
         of("system-node-critical", 2_000_001_000, "not be moved from their current node."),
-        of("system-cluster-critical", 2_000_000_000, "run in the cluster, but can be moved to another node if necessary."),
+        of(
+            "system-cluster-critical",
+            2_000_000_000,
+            "run in the cluster, but can be moved to another node if necessary.",
+        ),
     ])
 }
 

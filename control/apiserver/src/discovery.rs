@@ -137,7 +137,8 @@ fn groups_of(form: Aggregated, core: bool) -> Value {
     let groups = kinds::groups().into_iter().filter(|(name, _)| name.is_empty() == core);
     let items: Vec<Value> = groups
         .map(|(name, versions)| {
-            let versions: Vec<Value> = versions.iter().map(|version| aggregated_version(name, version)).collect();
+            let versions: Vec<Value> =
+                versions.iter().map(|version| aggregated_version(name, version)).collect();
             json!({"metadata": {"name": name, "creationTimestamp": null}, "versions": versions})
         })
         .collect();
@@ -185,10 +186,12 @@ fn aggregated_resource(kind: &Kind) -> Value {
 /// With its ETag, or 304 for who has it.
 fn typed(document: Value, content_type: &'static str, headers: &HeaderMap) -> Answer {
     let text = document.to_string();
-    let hash: String = digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let hash: String =
+        digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
     let etag = format!("\"{hash}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()) == Some(&etag);
-    let (status, body) = if known { (StatusCode::NOT_MODIFIED, String::new()) } else { (StatusCode::OK, text) };
+    let (status, body) =
+        if known { (StatusCode::NOT_MODIFIED, String::new()) } else { (StatusCode::OK, text) };
     let mut answer = Answer::of(status, content_type, Body::of(body));
     answer.etag = Some(etag);
     answer

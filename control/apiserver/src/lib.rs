@@ -10,8 +10,8 @@
 pub mod api;
 pub mod authn;
 pub mod authz;
-pub mod cache;
 pub mod bootstrap;
+pub mod cache;
 mod convert;
 mod discovery;
 pub mod kinds;

@@ -102,12 +102,28 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("apiserver_request", "Requests by how they ended", metrics.requests.clone());
-        registry.register("apiserver_request_duration_seconds", "How long requests took", metrics.durations.clone());
-        registry.register("apiserver_current_inflight_requests", "Requests under way", metrics.in_flight.clone());
+        registry.register(
+            "apiserver_request_duration_seconds",
+            "How long requests took",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "apiserver_current_inflight_requests",
+            "Requests under way",
+            metrics.in_flight.clone(),
+        );
         registry.register("apiserver_longrunning_requests", "Watches under way", metrics.watchers.clone());
-        registry.register("apiserver_terminated_watchers", "Watchers that were cut as they did not read", metrics.cut.clone());
+        registry.register(
+            "apiserver_terminated_watchers",
+            "Watchers that were cut as they did not read",
+            metrics.cut.clone(),
+        );
         registry.register("apiserver_storage_objects", "Objects by resource", metrics.objects.clone());
-        registry.register("authentication_attempts", "Authentications by result", metrics.authentications.clone());
+        registry.register(
+            "authentication_attempts",
+            "Authentications by result",
+            metrics.authentications.clone(),
+        );
         metrics
     }
 }

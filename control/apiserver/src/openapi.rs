@@ -12,8 +12,8 @@ use weft_objects::openapi::{self, Served, ServedSub};
 use crate::kinds::KINDS;
 use crate::rest::{Answer, Body};
 
-/// The type of version 2 in protobuf.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The type of version 2 in protobuf; clients ask for it with an @, which is no part of a media type.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The resources, as the documents tell them.
 fn served() -> &'static [Served] {
@@ -68,7 +68,8 @@ fn answer(content_type: &'static str, packed: Bytes, headers: &HeaderMap) -> Ans
 /// `/openapi/v2`, in JSON or protobuf.
 pub fn v2(headers: &HeaderMap) -> Answer {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let protobuf = accepted.flat_map(|value| value.split(',')).any(|one| one.contains("proto-openapi.spec.v2"));
+    let protobuf =
+        accepted.flat_map(|value| value.split(',')).any(|one| one.contains("proto-openapi.spec.v2"));
     match protobuf {
         true => {
             let packed = packed("v2.protobuf".into(), || openapi::v2_protobuf(served()));
@@ -93,7 +94,8 @@ pub fn v3(path: &str, headers: &HeaderMap) -> Option<Answer> {
     };
     let known = served().iter().any(|one| one.group == group && one.version == version);
     known.then(|| {
-        let packed = packed(path.to_owned(), || openapi::v3(served(), group, version).to_string().into_bytes());
+        let packed =
+            packed(path.to_owned(), || openapi::v3(served(), group, version).to_string().into_bytes());
         answer("application/json", packed, headers)
     })
 }

@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::api::{Api, listener};
-use crate::authn::{Authenticators, KeyError, ServiceAccountFlags, ServiceAccounts, StaticTokens, TokenFileError};
+use crate::authn::{
+    Authenticators, KeyError, ServiceAccountFlags, ServiceAccounts, StaticTokens, TokenFileError,
+};
 use crate::authz::Authorizer;
 use crate::authz::inflight::{InFlight, Limits};
 use crate::bootstrap::{self, Endpoint};
@@ -175,7 +177,9 @@ async fn keep(server: Arc<Server>, endpoint: Endpoint, mut end: watch::Receiver<
                 tracing::info!("ready");
             }
             Ok(()) => {}
-            Err(failure) => tracing::warn!(why = failure.message(), "a default object is not made; it is tried again"),
+            Err(failure) => {
+                tracing::warn!(why = failure.message(), "a default object is not made; it is tried again")
+            }
         }
         let pause = if done { SERVICE } else { AGAIN };
         if tokio::time::timeout(pause, end.wait_for(|end| *end)).await.is_ok() {

@@ -69,7 +69,8 @@ impl Failure {
 
     /// 409: somebody was faster.
     pub fn modified(kind: &Kind, name: &str) -> Failure {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Failure::conflict(kind, name, why)
     }
 
@@ -80,8 +81,10 @@ impl Failure {
 
     /// 403.
     pub fn forbidden(kind: &Kind, name: &str, why: impl std::fmt::Display) -> Failure {
-        let object = if name.is_empty() { kind.qualified() } else { format!("{} {name:?}", kind.qualified()) };
-        Failure::of(StatusCode::FORBIDDEN, "Forbidden", format!("{object} is forbidden: {why}")).about(kind, name)
+        let object =
+            if name.is_empty() { kind.qualified() } else { format!("{} {name:?}", kind.qualified()) };
+        Failure::of(StatusCode::FORBIDDEN, "Forbidden", format!("{object} is forbidden: {why}"))
+            .about(kind, name)
     }
 
     /// 422, with a cause for each fault.
@@ -97,11 +100,10 @@ impl Failure {
             _ => format!("[{}]", all.join(", ")),
         };
         let message = format!("{qualified} {name:?} is invalid: {told}");
-        let mut failure =
-            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(kind, name);
-        let causes = faults.0.iter().map(|fault| {
-            json!({"reason": fault.kind.reason(), "message": fault.message(), "field": fault.field})
-        });
+        let mut failure = Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(kind, name);
+        let causes = faults.0.iter().map(
+            |fault| json!({"reason": fault.kind.reason(), "message": fault.message(), "field": fault.field}),
+        );
         let details = &mut failure.0.details;
         details.insert("causes".into(), causes.collect());
         details.insert("kind".into(), kind.kind.into());
@@ -143,7 +145,8 @@ impl Failure {
 
     /// 503: the state does not answer.
     pub fn unavailable(why: impl std::fmt::Display) -> Failure {
-        let message = format!("the state is not reachable, so nothing was changed that was not acknowledged: {why}");
+        let message =
+            format!("the state is not reachable, so nothing was changed that was not acknowledged: {why}");
         Failure::of(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message).after(1)
     }
 

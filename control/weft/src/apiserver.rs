@@ -167,7 +167,8 @@ impl Flags {
             return Ok((None, etcd::connect(&self.etcd_servers, &files, None).await?));
         }
         let urls = &self.embedded_etcd_listen_client_urls;
-        let listeners = listen_urls::listeners("--embedded-etcd-listen-client-urls", urls, (None, None, None))?;
+        let listeners =
+            listen_urls::listeners("--embedded-etcd-listen-client-urls", urls, (None, None, None))?;
         let mut registry = Registry::default();
         let folder = self.data_dir.join("etcd");
         let config = weft_etcd::Config {
@@ -250,14 +251,18 @@ impl Flags {
         };
         let url = format!("https://{}", SocketAddr::new(host, running.address.port()));
         let text = running.pki.kubeconfig(&url, "kubernetes-admin", &["system:masters"])?;
-        write_private(path, &text).with_context(|| format!("cannot write --write-kubeconfig {}", path.display()))
+        write_private(path, &text)
+            .with_context(|| format!("cannot write --write-kubeconfig {}", path.display()))
     }
 }
 
 fn port_range(text: &str) -> anyhow::Result<(u16, u16)> {
-    let wrong = || anyhow::anyhow!("--service-node-port-range: {text:?} is no range of ports: write it as 30000-32767");
+    let wrong = || {
+        anyhow::anyhow!("--service-node-port-range: {text:?} is no range of ports: write it as 30000-32767")
+    };
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
-    let (first, last) = (first.trim().parse().map_err(|_| wrong())?, last.trim().parse().map_err(|_| wrong())?);
+    let (first, last) =
+        (first.trim().parse().map_err(|_| wrong())?, last.trim().parse().map_err(|_| wrong())?);
     anyhow::ensure!(first > 0 && first <= last, wrong());
     Ok((first, last))
 }

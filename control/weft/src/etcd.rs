@@ -114,7 +114,8 @@ fn tls(endpoints: &[String], files: &Files<'_>) -> anyhow::Result<Option<TlsOpti
         https == endpoints.len(),
         "some etcd endpoints begin with https:// and some do not: give all of one kind"
     );
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let ca = files.ca.context("an https:// endpoint needs --etcd-cafile")?;
     let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
     if let (Some(cert), Some(key)) = (files.cert, files.key) {

@@ -157,7 +157,14 @@ impl Cache {
         let objects = entries.into_iter().map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
         let mut inner = self.inner();
         inner.dispatch.lost();
-        *inner = Inner { objects, oldest: revision, revision, changed: revision, cut: inner.cut, ..Inner::default() };
+        *inner = Inner {
+            objects,
+            oldest: revision,
+            revision,
+            changed: revision,
+            cut: inner.cut,
+            ..Inner::default()
+        };
     }
 }
 

@@ -81,7 +81,9 @@ impl Caches {
             }
         };
         let waited = tokio::time::timeout(FRESH, waiting).await;
-        waited.map_err(|_| Failure::timeout(format!("Too large resource version: {revision}, current: {}", self.revision())))
+        waited.map_err(|_| {
+            Failure::timeout(format!("Too large resource version: {revision}, current: {}", self.revision()))
+        })
     }
 
     /// Waits for the first list.

@@ -23,7 +23,8 @@ pub(super) fn outgoing(mut object: Value) -> Value {
     let metrics = list(&object, "spec.metrics").to_vec();
     let current = list(&object, "status.currentMetrics").to_vec();
     let cpu = metrics.iter().find(|metric| is_cpu(metric) && !utilization(metric, "target").is_null());
-    let others: Vec<&Value> = metrics.iter().filter(|metric| !cpu.is_some_and(|cpu| std::ptr::eq(cpu, *metric))).collect();
+    let others: Vec<&Value> =
+        metrics.iter().filter(|metric| !cpu.is_some_and(|cpu| std::ptr::eq(cpu, *metric))).collect();
     let kept = [
         (METRICS, (!others.is_empty()).then(|| json!(others))),
         (CURRENT, (!current.is_empty()).then(|| json!(current))),

@@ -13,19 +13,16 @@ pub(super) static NAMESPACE: Kind = Kind::of("", "v1", "Namespace", "namespaces"
     .status()
     .fields(&[Field { path: "status.phase", of: |one| text(one, "status.phase").into() }])
     .verbs(&["create", "delete", "get", "list", "patch", "update", "watch"])
-    .table(
-        &[column("Name", "string"), column("Status", "string"), column("Age", "string")],
-        |one, now| vec![named(one), text(one, "status.phase").into(), aged(one, now)],
-    );
+    .table(&[column("Name", "string"), column("Status", "string"), column("Age", "string")], |one, now| {
+        vec![named(one), text(one, "status.phase").into(), aged(one, now)]
+    });
 
-pub(super) static CONFIG_MAP: Kind =
-    Kind::of("", "v1", "ConfigMap", "configmaps", "configmap").short(&["cm"]).table(
-        &[column("Name", "string"), column("Data", "string"), column("Age", "string")],
-        |one, now| {
-            let keys = ["data", "binaryData"].map(|key| at(one, key).as_object().map_or(0, Map::len));
-            vec![named(one), (keys[0] + keys[1]).into(), aged(one, now)]
-        },
-    );
+pub(super) static CONFIG_MAP: Kind = Kind::of("", "v1", "ConfigMap", "configmaps", "configmap")
+    .short(&["cm"])
+    .table(&[column("Name", "string"), column("Data", "string"), column("Age", "string")], |one, now| {
+        let keys = ["data", "binaryData"].map(|key| at(one, key).as_object().map_or(0, Map::len));
+        vec![named(one), (keys[0] + keys[1]).into(), aged(one, now)]
+    });
 
 pub(super) static SECRET: Kind = Kind::of("", "v1", "Secret", "secrets", "secret")
     .fields(&[Field { path: "type", of: |one| text(one, "type").into() }])
@@ -48,11 +45,11 @@ pub(super) static SERVICE_ACCOUNT: Kind =
             |one, now| vec![named(one), list(one, "secrets").len().into(), aged(one, now)],
         );
 
-pub(super) static LIMIT_RANGE: Kind =
-    Kind::of("", "v1", "LimitRange", "limitranges", "limitrange").short(&["limits"]).table(
-        &[column("Name", "string"), column("Created At", "date")],
-        |one, _| vec![named(one), at(one, "metadata.creationTimestamp").clone()],
-    );
+pub(super) static LIMIT_RANGE: Kind = Kind::of("", "v1", "LimitRange", "limitranges", "limitrange")
+    .short(&["limits"])
+    .table(&[column("Name", "string"), column("Created At", "date")], |one, _| {
+        vec![named(one), at(one, "metadata.creationTimestamp").clone()]
+    });
 
 pub(super) static RESOURCE_QUOTA: Kind =
     Kind::of("", "v1", "ResourceQuota", "resourcequotas", "resourcequota")

@@ -26,7 +26,10 @@ const FIELDS: &[Field] = &[
     Field { path: "involvedObject.name", of: |one| text(one, "involvedObject.name").into() },
     Field { path: "involvedObject.uid", of: |one| text(one, "involvedObject.uid").into() },
     Field { path: "involvedObject.apiVersion", of: |one| text(one, "involvedObject.apiVersion").into() },
-    Field { path: "involvedObject.resourceVersion", of: |one| text(one, "involvedObject.resourceVersion").into() },
+    Field {
+        path: "involvedObject.resourceVersion",
+        of: |one| text(one, "involvedObject.resourceVersion").into(),
+    },
     Field { path: "involvedObject.fieldPath", of: |one| text(one, "involvedObject.fieldPath").into() },
     Field { path: "reason", of: |one| text(one, "reason").into() },
     Field { path: "reportingComponent", of: |one| text(one, "reportingComponent").into() },
@@ -67,7 +70,8 @@ fn row(one: &Value, now: Timestamp) -> Vec<Value> {
         Some(count) => count,
         None => number(one, "count").max(1),
     };
-    let object = format!("{}/{}", text(one, "involvedObject.kind").to_lowercase(), text(one, "involvedObject.name"));
+    let object =
+        format!("{}/{}", text(one, "involvedObject.kind").to_lowercase(), text(one, "involvedObject.name"));
     let from = match text(one, "source.host") {
         "" => text(one, "reportingInstance"),
         host => host,

@@ -146,7 +146,10 @@ impl Kind {
             subresources: &[],
             columns: NAME_AND_AGE,
             row: |object, _| {
-                vec![crate::object::name(object).into(), crate::object::at(object, "metadata.creationTimestamp").clone()]
+                vec![
+                    crate::object::name(object).into(),
+                    crate::object::at(object, "metadata.creationTimestamp").clone(),
+                ]
             },
             fields: &[],
             strategy: Strategy::PLAIN,

@@ -97,7 +97,9 @@ pub fn stored(group: &str, plural: &str) -> Option<&'static Kind> {
 
 /// Kinds whose objects are stored, one for each place in etcd.
 pub fn places() -> impl Iterator<Item = &'static Kind> {
-    let first = |kind: &&Kind| KINDS.iter().find(|one| one.stored == kind.stored).is_some_and(|one| std::ptr::eq(*one, *kind));
+    let first = |kind: &&Kind| {
+        KINDS.iter().find(|one| one.stored == kind.stored).is_some_and(|one| std::ptr::eq(*one, *kind))
+    };
     KINDS.iter().copied().filter(|kind| !kind.stored.is_empty()).filter(first)
 }
 
@@ -129,7 +131,9 @@ mod tests {
     #[test]
     fn names_are_told_apart() {
         for kind in KINDS {
-            let same = |one: &&&Kind| one.group == kind.group && one.version == kind.version && one.plural == kind.plural;
+            let same = |one: &&&Kind| {
+                one.group == kind.group && one.version == kind.version && one.plural == kind.plural
+            };
             assert_eq!(KINDS.iter().filter(same).count(), 1, "{}", kind.plural);
         }
     }

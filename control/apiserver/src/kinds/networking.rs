@@ -31,8 +31,11 @@ pub(super) static INGRESS: Kind = Kind::of(GROUP, "v1", "Ingress", "ingresses", 
                     .unwrap_or(NONE),
                 class => class,
             };
-            let hosts: Vec<&str> =
-                list(one, "spec.rules").iter().map(|rule| text(rule, "host")).filter(|h| !h.is_empty()).collect();
+            let hosts: Vec<&str> = list(one, "spec.rules")
+                .iter()
+                .map(|rule| text(rule, "host"))
+                .filter(|h| !h.is_empty())
+                .collect();
             let shown = match hosts.len() {
                 0 => "*".to_owned(),
                 1..=3 => hosts.join(","),
@@ -54,10 +57,8 @@ pub(super) static INGRESS: Kind = Kind::of(GROUP, "v1", "Ingress", "ingresses", 
         },
     );
 
-pub(super) static INGRESS_CLASS: Kind = Kind::of(GROUP, "v1", "IngressClass", "ingressclasses", "ingressclass")
-    .cluster()
-    .generation()
-    .table(
+pub(super) static INGRESS_CLASS: Kind =
+    Kind::of(GROUP, "v1", "IngressClass", "ingressclasses", "ingressclass").cluster().generation().table(
         &[
             column("Name", "string"),
             column("Controller", "string"),
@@ -88,10 +89,9 @@ pub(super) static SERVICE_CIDR: Kind = Kind::of(GROUP, "v1", "ServiceCIDR", "ser
     .cluster()
     .subresources(&[Subresource::Status])
     .status()
-    .table(
-        &[column("Name", "string"), column("CIDRs", "string"), column("Age", "string")],
-        |one, now| vec![named(one), joined(list(one, "spec.cidrs"), ",").into(), aged(one, now)],
-    );
+    .table(&[column("Name", "string"), column("CIDRs", "string"), column("Age", "string")], |one, now| {
+        vec![named(one), joined(list(one, "spec.cidrs"), ",").into(), aged(one, now)]
+    });
 
 pub(super) static IP_ADDRESS: Kind = Kind::of(GROUP, "v1", "IPAddress", "ipaddresses", "ipaddress")
     .short(&["ip"])

@@ -13,7 +13,10 @@ pub(super) static NODE: Kind = Kind::of("", "v1", "Node", "nodes", "node")
     .stored("minions")
     .subresources(&[Subresource::Status])
     .status()
-    .fields(&[Field { path: "spec.unschedulable", of: |node| (at(node, "spec.unschedulable") == true).to_string() }])
+    .fields(&[Field {
+        path: "spec.unschedulable",
+        of: |node| (at(node, "spec.unschedulable") == true).to_string(),
+    }])
     .table(
         &[
             column("Name", "string"),
@@ -72,7 +75,9 @@ fn status(node: &Value) -> String {
 fn roles(node: &Value) -> String {
     let labels = at(node, "metadata.labels").as_object();
     let role = |(key, value): (&String, &Value)| match key.strip_prefix("node-role.kubernetes.io/") {
-        Some("") | None => (key == "kubernetes.io/role").then(|| value.as_str().unwrap_or_default().to_owned()),
+        Some("") | None => {
+            (key == "kubernetes.io/role").then(|| value.as_str().unwrap_or_default().to_owned())
+        }
         Some(role) => Some(role.to_owned()),
     };
     let mut roles: Vec<String> = labels.into_iter().flatten().filter_map(role).collect();

@@ -16,13 +16,18 @@ const AUTOSCALER_COLUMNS: &[super::Column] = &[
     column("Age", "string"),
 ];
 
-pub(super) static AUTOSCALER: Kind =
-    Kind::of("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "horizontalpodautoscaler")
-        .short(&["hpa"])
-        .categories(&["all"])
-        .subresources(&[Subresource::Status])
-        .status()
-        .table(AUTOSCALER_COLUMNS, autoscaler);
+pub(super) static AUTOSCALER: Kind = Kind::of(
+    "autoscaling",
+    "v2",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    "horizontalpodautoscaler",
+)
+.short(&["hpa"])
+.categories(&["all"])
+.subresources(&[Subresource::Status])
+.status()
+.table(AUTOSCALER_COLUMNS, autoscaler);
 
 /// The same objects in an earlier version: see `convert`.
 pub(super) static AUTOSCALER_V1: Kind = Kind { version: "v1", ..AUTOSCALER };
@@ -62,7 +67,9 @@ fn targets(one: &Value) -> String {
             return format!("{}: {now}/{percent}%", text(target, "name"));
         }
         let of = |value: Option<&Value>| {
-            let value = value.map(|v| if text(v, "averageValue").is_empty() { text(v, "value") } else { text(v, "averageValue") });
+            let value = value.map(|v| {
+                if text(v, "averageValue").is_empty() { text(v, "value") } else { text(v, "averageValue") }
+            });
             value.filter(|v| !v.is_empty()).unwrap_or("<unknown>").to_owned()
         };
         let average = if text(goal, "averageValue").is_empty() { "" } else { " (avg)" };

@@ -8,16 +8,16 @@ use crate::object::{list, text};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-pub(super) static ROLE: Kind = Kind::of(GROUP, "v1", "Role", "roles", "role").table(
-    &[column("Name", "string"), column("Created At", "date")],
-    |one, _| vec![named(one), crate::object::at(one, "metadata.creationTimestamp").clone()],
-);
+pub(super) static ROLE: Kind = Kind::of(GROUP, "v1", "Role", "roles", "role")
+    .table(&[column("Name", "string"), column("Created At", "date")], |one, _| {
+        vec![named(one), crate::object::at(one, "metadata.creationTimestamp").clone()]
+    });
 
-pub(super) static CLUSTER_ROLE: Kind =
-    Kind::of(GROUP, "v1", "ClusterRole", "clusterroles", "clusterrole").cluster().table(
-        &[column("Name", "string"), column("Created At", "date")],
-        |one, _| vec![named(one), crate::object::at(one, "metadata.creationTimestamp").clone()],
-    );
+pub(super) static CLUSTER_ROLE: Kind = Kind::of(GROUP, "v1", "ClusterRole", "clusterroles", "clusterrole")
+    .cluster()
+    .table(&[column("Name", "string"), column("Created At", "date")], |one, _| {
+        vec![named(one), crate::object::at(one, "metadata.creationTimestamp").clone()]
+    });
 
 const BINDING_COLUMNS: &[super::Column] = &[
     column("Name", "string"),

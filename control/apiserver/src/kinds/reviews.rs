@@ -8,7 +8,12 @@ const CREATE: &[&str] = &["create"];
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
-const fn review(group: &'static str, kind: &'static str, plural: &'static str, singular: &'static str) -> Kind {
+const fn review(
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+) -> Kind {
     Kind::of(group, "v1", kind, plural, singular).cluster().stored("").verbs(CREATE)
 }
 
@@ -23,11 +28,17 @@ pub(super) static SELF_SUBJECT_RULES_REVIEW: Kind =
     review(AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews", "selfsubjectrulesreview");
 pub(super) static LOCAL_SUBJECT_ACCESS_REVIEW: Kind = Kind {
     namespaced: true,
-    ..review(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview")
+    ..review(
+        AUTHORIZATION,
+        "LocalSubjectAccessReview",
+        "localsubjectaccessreviews",
+        "localsubjectaccessreview",
+    )
 };
 
 /// `POST /bindings`, which old schedulers use in place of the subresource.
-pub(super) static BINDING: Kind = Kind::of("", "v1", "Binding", "bindings", "binding").stored("").verbs(CREATE);
+pub(super) static BINDING: Kind =
+    Kind::of("", "v1", "Binding", "bindings", "binding").stored("").verbs(CREATE);
 
 pub(super) static COMPONENT_STATUS: Kind =
     Kind::of("", "v1", "ComponentStatus", "componentstatuses", "componentstatus")

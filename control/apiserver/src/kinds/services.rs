@@ -99,24 +99,32 @@ pub(super) static ENDPOINTS: Kind = Kind::of("", "v1", "Endpoints", "endpoints",
     );
 
 pub(super) static ENDPOINT_SLICE: Kind =
-    Kind::of("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice").generation().table(
-        &[
-            column("Name", "string"),
-            column("AddressType", "string"),
-            column("Ports", "string"),
-            column("Endpoints", "string"),
-            column("Age", "string"),
-        ],
-        |one, now| {
-            let port = |port: &Value| match at(port, "port").as_i64() {
-                Some(number) => number.to_string(),
-                None => "*".to_owned(),
-            };
-            let ports: Vec<String> = list(one, "ports").iter().map(port).collect();
-            let ports = if ports.is_empty() { "<unset>".to_owned() } else { some(&ports) };
-            let addresses = list(one, "endpoints").iter().flat_map(|e| list(e, "addresses"));
-            let addresses: Vec<String> = addresses.filter_map(Value::as_str).map(str::to_owned).collect();
-            let addresses = if addresses.is_empty() { "<unset>".to_owned() } else { some(&addresses) };
-            vec![named(one), text(one, "addressType").into(), ports.into(), addresses.into(), aged(one, now)]
-        },
-    );
+    Kind::of("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
+        .generation()
+        .table(
+            &[
+                column("Name", "string"),
+                column("AddressType", "string"),
+                column("Ports", "string"),
+                column("Endpoints", "string"),
+                column("Age", "string"),
+            ],
+            |one, now| {
+                let port = |port: &Value| match at(port, "port").as_i64() {
+                    Some(number) => number.to_string(),
+                    None => "*".to_owned(),
+                };
+                let ports: Vec<String> = list(one, "ports").iter().map(port).collect();
+                let ports = if ports.is_empty() { "<unset>".to_owned() } else { some(&ports) };
+                let addresses = list(one, "endpoints").iter().flat_map(|e| list(e, "addresses"));
+                let addresses: Vec<String> = addresses.filter_map(Value::as_str).map(str::to_owned).collect();
+                let addresses = if addresses.is_empty() { "<unset>".to_owned() } else { some(&addresses) };
+                vec![
+                    named(one),
+                    text(one, "addressType").into(),
+                    ports.into(),
+                    addresses.into(),
+                    aged(one, now),
+                ]
+            },
+        );

@@ -41,45 +41,46 @@ fn attributes_class(one: &Value) -> Value {
     }
 }
 
-pub(super) static VOLUME: Kind = Kind::of("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume")
-    .short(&["pv"])
-    .cluster()
-    .subresources(&[Subresource::Status])
-    .status()
-    .table(
-        &[
-            column("Name", "string"),
-            column("Capacity", "string"),
-            column("Access Modes", "string"),
-            column("Reclaim Policy", "string"),
-            column("Status", "string"),
-            column("Claim", "string"),
-            column("StorageClass", "string"),
-            column("VolumeAttributesClass", "string"),
-            column("Reason", "string"),
-            column("Age", "string"),
-            wide("VolumeMode", "string"),
-        ],
-        |one, now| {
-            let claim = match text(one, "spec.claimRef.name") {
-                "" => String::new(),
-                name => format!("{}/{name}", text(one, "spec.claimRef.namespace")),
-            };
-            vec![
-                named(one),
-                text(one, "spec.capacity.storage").into(),
-                modes(list(one, "spec.accessModes")),
-                text(one, "spec.persistentVolumeReclaimPolicy").into(),
-                phase(one),
-                claim.into(),
-                text(one, "spec.storageClassName").into(),
-                attributes_class(one),
-                text(one, "status.reason").into(),
-                aged(one, now),
-                volume_mode(one),
-            ]
-        },
-    );
+pub(super) static VOLUME: Kind =
+    Kind::of("", "v1", "PersistentVolume", "persistentvolumes", "persistentvolume")
+        .short(&["pv"])
+        .cluster()
+        .subresources(&[Subresource::Status])
+        .status()
+        .table(
+            &[
+                column("Name", "string"),
+                column("Capacity", "string"),
+                column("Access Modes", "string"),
+                column("Reclaim Policy", "string"),
+                column("Status", "string"),
+                column("Claim", "string"),
+                column("StorageClass", "string"),
+                column("VolumeAttributesClass", "string"),
+                column("Reason", "string"),
+                column("Age", "string"),
+                wide("VolumeMode", "string"),
+            ],
+            |one, now| {
+                let claim = match text(one, "spec.claimRef.name") {
+                    "" => String::new(),
+                    name => format!("{}/{name}", text(one, "spec.claimRef.namespace")),
+                };
+                vec![
+                    named(one),
+                    text(one, "spec.capacity.storage").into(),
+                    modes(list(one, "spec.accessModes")),
+                    text(one, "spec.persistentVolumeReclaimPolicy").into(),
+                    phase(one),
+                    claim.into(),
+                    text(one, "spec.storageClassName").into(),
+                    attributes_class(one),
+                    text(one, "status.reason").into(),
+                    aged(one, now),
+                    volume_mode(one),
+                ]
+            },
+        );
 
 pub(super) static CLAIM: Kind =
     Kind::of("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim")
@@ -114,10 +115,8 @@ pub(super) static CLAIM: Kind =
             },
         );
 
-pub(super) static CLASS: Kind = Kind::of(GROUP, "v1", "StorageClass", "storageclasses", "storageclass")
-    .short(&["sc"])
-    .cluster()
-    .table(
+pub(super) static CLASS: Kind =
+    Kind::of(GROUP, "v1", "StorageClass", "storageclasses", "storageclass").short(&["sc"]).cluster().table(
         &[
             column("Name", "string"),
             column("Provisioner", "string"),
@@ -169,40 +168,42 @@ pub(super) static ATTACHMENT: Kind =
             },
         );
 
-pub(super) static CSI_DRIVER: Kind = Kind::of(GROUP, "v1", "CSIDriver", "csidrivers", "csidriver").cluster().table(
-    &[
-        column("Name", "string"),
-        column("AttachRequired", "boolean"),
-        column("PodInfoOnMount", "boolean"),
-        column("StorageCapacity", "boolean"),
-        column("TokenRequests", "string"),
-        column("RequiresRepublish", "boolean"),
-        column("Modes", "string"),
-        column("Age", "string"),
-    ],
-    |one, now| {
-        let flag = |path: &str| Value::from(at(one, path) == true);
-        let audiences: Vec<Value> =
-            list(one, "spec.tokenRequests").iter().map(|token| at(token, "audience").clone()).collect();
-        let tokens = if audiences.is_empty() { "<unset>".to_owned() } else { joined(&audiences, ",") };
-        let modes = list(one, "spec.volumeLifecycleModes");
-        vec![
-            named(one),
-            (at(one, "spec.attachRequired") != false).into(),
-            flag("spec.podInfoOnMount"),
-            flag("spec.storageCapacity"),
-            tokens.into(),
-            flag("spec.requiresRepublish"),
-            if modes.is_empty() { NONE.into() } else { joined(modes, ",").into() },
-            aged(one, now),
-        ]
-    },
-);
+pub(super) static CSI_DRIVER: Kind =
+    Kind::of(GROUP, "v1", "CSIDriver", "csidrivers", "csidriver").cluster().table(
+        &[
+            column("Name", "string"),
+            column("AttachRequired", "boolean"),
+            column("PodInfoOnMount", "boolean"),
+            column("StorageCapacity", "boolean"),
+            column("TokenRequests", "string"),
+            column("RequiresRepublish", "boolean"),
+            column("Modes", "string"),
+            column("Age", "string"),
+        ],
+        |one, now| {
+            let flag = |path: &str| Value::from(at(one, path) == true);
+            let audiences: Vec<Value> =
+                list(one, "spec.tokenRequests").iter().map(|token| at(token, "audience").clone()).collect();
+            let tokens = if audiences.is_empty() { "<unset>".to_owned() } else { joined(&audiences, ",") };
+            let modes = list(one, "spec.volumeLifecycleModes");
+            vec![
+                named(one),
+                (at(one, "spec.attachRequired") != false).into(),
+                flag("spec.podInfoOnMount"),
+                flag("spec.storageCapacity"),
+                tokens.into(),
+                flag("spec.requiresRepublish"),
+                if modes.is_empty() { NONE.into() } else { joined(modes, ",").into() },
+                aged(one, now),
+            ]
+        },
+    );
 
-pub(super) static CSI_NODE: Kind = Kind::of(GROUP, "v1", "CSINode", "csinodes", "csinode").cluster().table(
-    &[column("Name", "string"), column("Drivers", "integer"), column("Age", "string")],
-    |one, now| vec![named(one), count(at(one, "spec.drivers")), aged(one, now)],
-);
+pub(super) static CSI_NODE: Kind = Kind::of(GROUP, "v1", "CSINode", "csinodes", "csinode")
+    .cluster()
+    .table(&[column("Name", "string"), column("Drivers", "integer"), column("Age", "string")], |one, now| {
+        vec![named(one), count(at(one, "spec.drivers")), aged(one, now)]
+    });
 
 pub(super) static CSI_CAPACITY: Kind =
     Kind::of(GROUP, "v1", "CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").table(

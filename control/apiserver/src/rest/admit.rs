@@ -18,7 +18,8 @@ const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
-        let code = http::StatusCode::from_u16(refusal.code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        let code =
+            http::StatusCode::from_u16(refusal.code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let mut failure = Failure::of(code, refusal.reason, refusal.message);
         for fault in &refusal.faults.0 {
             failure = failure.because(fault.kind.reason(), fault.message());
@@ -29,7 +30,12 @@ impl From<Refusal> for Failure {
 
 impl Api {
     /// What changes an object that is to be written: a new one, or one that is there.
-    pub(super) async fn admit(&self, call: &Call<'_>, object: &mut Value, old: Option<&Value>) -> Outcome<()> {
+    pub(super) async fn admit(
+        &self,
+        call: &Call<'_>,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Outcome<()> {
         if old.is_none() {
             self.namespace_lives(call.target.kind, object).await?;
         }
@@ -67,9 +73,12 @@ impl Api {
         };
         let entry = entry.ok_or_else(|| Failure::not_found(namespaces, of))?;
         if entry.body.windows(17).any(|window| window == b"deletionTimestamp") && is_going(&entry.object()) {
-            let why = format!("unable to create new content in namespace {of} because it is being terminated");
+            let why =
+                format!("unable to create new content in namespace {of} because it is being terminated");
             let failure = Failure::forbidden(kind, name(object), why);
-            return Err(failure.because("NamespaceTerminating", format!("namespace {of} is being terminated")));
+            return Err(
+                failure.because("NamespaceTerminating", format!("namespace {of} is being terminated"))
+            );
         }
         Ok(())
     }
@@ -116,9 +125,11 @@ impl Api {
     /// Issues a token of a service account.
     pub(super) fn issue_token(&self, call: &Call<'_>, account: &Value, request: Value) -> Outcome<Value> {
         let (namespace, name) = (namespace(account), name(account));
-        Ok(self.accounts.token_request(namespace, name, &request, &*self.caches, SystemTime::now()).inspect(|_| {
-            tracing::debug!(user = call.user.name, namespace, name, "a token is issued");
-        })?)
+        Ok(self.accounts.token_request(namespace, name, &request, &*self.caches, SystemTime::now()).inspect(
+            |_| {
+                tracing::debug!(user = call.user.name, namespace, name, "a token is issued");
+            },
+        )?)
     }
 }
 

@@ -30,7 +30,15 @@ pub struct Answer {
 impl Answer {
     /// An answer of a type.
     pub fn of(status: StatusCode, content_type: &'static str, body: Body) -> Answer {
-        Answer { status, content_type, body, warnings: Vec::new(), retry_after: None, etag: None, encoding: None }
+        Answer {
+            status,
+            content_type,
+            body,
+            warnings: Vec::new(),
+            retry_after: None,
+            etag: None,
+            encoding: None,
+        }
     }
 
     /// An answer that is encoded already.

@@ -64,7 +64,9 @@ impl Call<'_> {
     pub(super) fn body_type(&self) -> Outcome<&'static Type> {
         let (group, version, kind) = self.body_kind();
         let found = schema().kind(group, version, kind);
-        found.ok_or_else(|| Failure::internal(format!("the table of types has no {kind} of {group}/{version}")))
+        found.ok_or_else(|| {
+            Failure::internal(format!("the table of types has no {kind} of {group}/{version}"))
+        })
     }
 
     /// The body as an object of the path's kind, as it is stored.
@@ -114,7 +116,9 @@ impl Call<'_> {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        let kind = schema().kind("", "v1", "DeleteOptions").or_else(|| schema().kind("meta.k8s.io", "v1", "DeleteOptions"));
+        let kind = schema()
+            .kind("", "v1", "DeleteOptions")
+            .or_else(|| schema().kind("meta.k8s.io", "v1", "DeleteOptions"));
         let kind = kind.ok_or_else(|| Failure::internal("the table of types has no DeleteOptions"))?;
         let limits = Limits { bytes: MAX_BODY, ..Limits::default() };
         Ok(bodies::decode(form(self.headers)?, &self.body, kind, &limits).map_err(refused)?.object)

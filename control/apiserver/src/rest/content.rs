@@ -69,7 +69,8 @@ impl List {
     /// A list: `head` ends where the items begin, within `"items":[`.
     pub fn of(head: String, items: Vec<Arc<Entry>>) -> List {
         let commas = items.len().saturating_sub(1);
-        let size = head.len() + items.iter().map(|entry| entry.body.len()).sum::<usize>() + commas + TAIL.len();
+        let size =
+            head.len() + items.iter().map(|entry| entry.body.len()).sum::<usize>() + commas + TAIL.len();
         List {
             head: Some(head.into()),
             items: items.into_iter(),
@@ -128,7 +129,9 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> http_body::SizeHint {
         match self {
-            Body::Bytes(bytes) => http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Bytes(bytes) => {
+                http_body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
             _ => http_body::SizeHint::default(),
         }
     }

@@ -82,7 +82,11 @@ impl Call<'_> {
             set_finalizers(&mut object, options.propagation);
             let remains = begin(kind, &mut object, grace);
             if options.dry_run {
-                return Ok(if remains { Deleted::Waits(Entry::of(kind, &entry.key, entry.revision, &mut object)) } else { Deleted::Gone(old) });
+                return Ok(if remains {
+                    Deleted::Waits(Entry::of(kind, &entry.key, entry.revision, &mut object))
+                } else {
+                    Deleted::Gone(old)
+                });
             }
             let path = kind.key(entry.namespace(), entry.name());
             let written = match remains {
@@ -128,7 +132,10 @@ impl crate::api::Api {
 
 fn check_preconditions(kind: &Kind, entry: &Entry, object: &Value, options: &DeleteOptions) -> Outcome<()> {
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid(object)) {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {}", uid(object));
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {}",
+            uid(object)
+        );
         return Err(Failure::conflict(kind, entry.name(), &why));
     }
     let now = entry.revision.to_string();
@@ -179,7 +186,8 @@ fn begin(kind: &Kind, object: &mut Value, grace: i64) -> bool {
     }
     if !was_going || grace < before {
         let started = text(object, "metadata.deletionTimestamp").parse::<Timestamp>();
-        let started = started.map(|end| end - SignedDuration::from_secs(before)).unwrap_or_else(|_| Timestamp::now());
+        let started =
+            started.map(|end| end - SignedDuration::from_secs(before)).unwrap_or_else(|_| Timestamp::now());
         let end = if was_going { started } else { Timestamp::now() } + SignedDuration::from_secs(grace);
         put(object, "metadata.deletionTimestamp", time(end).into());
         put(object, "metadata.deletionGracePeriodSeconds", grace.into());

@@ -33,7 +33,8 @@ pub enum Include {
 
 /// The first of the accepted forms that is served. Protobuf is none of them: clients that prefer it take JSON as well.
 pub fn negotiate(headers: &HeaderMap, query: &Query) -> Outcome<Form> {
-    let accepted: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let accepted: Vec<&str> =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     if accepted.is_empty() {
         return Ok(Form::Json);
     }
@@ -41,7 +42,8 @@ pub fn negotiate(headers: &HeaderMap, query: &Query) -> Outcome<Form> {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
-        let parameter = |key: &str| parameters.iter().find(|(own, _)| *own == key).map_or("", |(_, value)| *value);
+        let parameter =
+            |key: &str| parameters.iter().find(|(own, _)| *own == key).map_or("", |(_, value)| *value);
         let plain = match media {
             "application/json" | "*/*" | "application/*" => Form::Json,
             "application/yaml" => Form::Yaml,
@@ -141,7 +143,10 @@ mod tests {
         assert_eq!(form(kubectl), Some(Form::Table(Include::Metadata)));
         assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Json));
         assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
-        assert_eq!(form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), Some(Form::Partial));
+        assert_eq!(
+            form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Some(Form::Partial)
+        );
         assert_eq!(form("*/*"), Some(Form::Json));
     }
 }

@@ -91,7 +91,8 @@ impl Api {
         }
         let Some(stored) = self.store.get(&path).await? else { return Ok(None) };
         let entry = Entry::read(kind, &key, stored.revision, &stored.bytes);
-        let entry = entry.map_err(|why| Failure::internal(format!("{path} in etcd cannot be read: {why}")))?;
+        let entry =
+            entry.map_err(|why| Failure::internal(format!("{path} in etcd cannot be read: {why}")))?;
         Ok(Some(Arc::new(entry)))
     }
 

@@ -93,7 +93,8 @@ fn unsupported(field: &str, value: &str, supported: &[&str]) -> Failure {
 /// 422 about options, whose "kind" upstream leaves nearly empty.
 pub fn of_options(kind: &str, faults: &Faults) -> Failure {
     let told: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-    let message = format!("{kind}{}\"\" is invalid: {}", if kind.is_empty() { "" } else { " " }, told.join(", "));
+    let message =
+        format!("{kind}{}\"\" is invalid: {}", if kind.is_empty() { "" } else { " " }, told.join(", "));
     Failure::of(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
 }
 
@@ -143,9 +144,10 @@ impl DeleteOptions {
                 other => return Err(unsupported("dryRun", other.unwrap_or_default(), &["All"])),
             }
         }
-        let orphan = body.get("orphanDependents").and_then(Value::as_bool).or_else(|| {
-            query.has("orphanDependents").then(|| query.flag("orphanDependents"))
-        });
+        let orphan = body
+            .get("orphanDependents")
+            .and_then(Value::as_bool)
+            .or_else(|| query.has("orphanDependents").then(|| query.flag("orphanDependents")));
         let propagation = match (text("propagationPolicy").as_str(), orphan) {
             ("", Some(true)) => Some(Propagation::Orphan),
             ("", Some(false)) => Some(Propagation::Background),
@@ -161,7 +163,11 @@ impl DeleteOptions {
             ("Foreground", _) => Some(Propagation::Foreground),
             (other, _) => {
                 let mut faults = Faults::default();
-                faults.not_supported("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]);
+                faults.not_supported(
+                    "propagationPolicy",
+                    other,
+                    &["Foreground", "Background", "Orphan", "nil"],
+                );
                 return Err(of_options("DeleteOptions.meta.k8s.io", &faults));
             }
         };

@@ -34,7 +34,16 @@ impl Api {
             name: if verb == "create" { String::new() } else { name(object).to_owned() },
             subresource: None,
         };
-        Call { api: self, user, target, verb, query: Query::default(), headers, body: Bytes::new(), form: Form::Json }
+        Call {
+            api: self,
+            user,
+            target,
+            verb,
+            query: Query::default(),
+            headers,
+            body: Bytes::new(),
+            form: Form::Json,
+        }
     }
 
     /// Makes an object.

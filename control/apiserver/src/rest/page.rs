@@ -63,14 +63,12 @@ impl Token {
 }
 
 /// The first page of what is listed.
-pub(super) fn cut(
-    items: Vec<Arc<Entry>>,
-    revision: i64,
-    selection: &Selection,
-    limit: i64,
-) -> Read {
-    let mut items: Vec<_> =
-        if selection.is_everything() { items } else { items.into_iter().filter(|entry| selection.has(entry)).collect() };
+pub(super) fn cut(items: Vec<Arc<Entry>>, revision: i64, selection: &Selection, limit: i64) -> Read {
+    let mut items: Vec<_> = if selection.is_everything() {
+        items
+    } else {
+        items.into_iter().filter(|entry| selection.has(entry)).collect()
+    };
     let limit = if limit == 0 { usize::MAX } else { limit as usize };
     let remaining = items.len().saturating_sub(limit);
     items.truncate(limit);
@@ -119,7 +117,9 @@ pub(super) async fn at(
     let prefix = start_of(cache.kind, selection);
     let read = read_state(api, cache, selection, &prefix, revision, limit).await;
     read.map_err(|failure| match failure.reason() {
-        "Expired" => Failure::expired(format!("The resourceVersion for the provided list is too old: {revision}")),
+        "Expired" => {
+            Failure::expired(format!("The resourceVersion for the provided list is too old: {revision}"))
+        }
         _ => failure,
     })
 }
@@ -178,7 +178,9 @@ mod tests {
         let text = Token::write(7, "default/a");
         let token = Token::read(&text, "/registry/pods/").ok();
         assert_eq!(token, Some(Token { revision: 7, start: "/registry/pods/default/a\u{0}".into() }));
-        for bad in ["", "x", "e30", &base64::encode(br#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/a"}"#)] {
+        for bad in
+            ["", "x", "e30", &base64::encode(br#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/a"}"#)]
+        {
             assert!(Token::read(bad, "/registry/pods/").is_err(), "{bad}");
         }
     }

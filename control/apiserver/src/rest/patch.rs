@@ -6,10 +6,10 @@ use weft_objects::body::{self as bodies, Decoded};
 use weft_objects::patch::{self, PatchError};
 use weft_objects::schema::Type;
 
+use super::Call;
 use super::answer::Answer;
 use super::body::{judged, refused};
 use super::options::FieldValidation;
-use super::Call;
 use crate::convert;
 use crate::object::name;
 use crate::status::{Failure, Outcome};
@@ -40,10 +40,13 @@ impl PatchKind {
 
 fn failed(error: &PatchError) -> Failure {
     match error {
-        PatchError::TooLarge(text) => Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", text.clone()),
+        PatchError::TooLarge(text) => {
+            Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", text.clone())
+        }
         PatchError::Malformed(text) => Failure::bad_request(text.clone()),
         PatchError::Rejected(why) => {
-            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", error.to_string()).because("Invalid", why.clone())
+            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", error.to_string())
+                .because("Invalid", why.clone())
         }
     }
 }
@@ -72,7 +75,12 @@ impl Call<'_> {
         Ok(self.answer_entry(StatusCode::OK, &entry)?.warning(warnings))
     }
 
-    fn patched(&self, kind: PatchKind, old: &Value, validation: FieldValidation) -> Outcome<(Value, Vec<String>)> {
+    fn patched(
+        &self,
+        kind: PatchKind,
+        old: &Value,
+        validation: FieldValidation,
+    ) -> Outcome<(Value, Vec<String>)> {
         let before = convert::outgoing(self.target.kind, old.clone());
         let (object, told) = apply(kind, before, &self.body, self.body_type()?, validation)?;
         let mut object = object;
@@ -110,7 +118,10 @@ pub(super) fn apply(
     }
     for (key, own) in [("apiVersion", api_version), ("kind", own_kind)] {
         if object.get(key).is_some_and(|said| *said != own) {
-            return Err(Failure::bad_request(format!("a patch may not change {key} from {own} to {}", object[key])));
+            return Err(Failure::bad_request(format!(
+                "a patch may not change {key} from {own} to {}",
+                object[key]
+            )));
         }
         object[key] = own;
     }

@@ -25,7 +25,8 @@ pub(super) fn generate_name(object: &mut Value) {
 /// The metadata of an object that is new.
 pub(super) fn metadata_of_new(kind: &Kind, object: &mut Value) {
     let metadata = metadata(object);
-    for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation"] {
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation"]
+    {
         metadata.remove(key);
     }
     metadata.insert("uid".into(), random_uid().into());
@@ -68,7 +69,9 @@ pub(super) fn for_create(kind: &Kind, user: &User, object: &mut Value) -> Outcom
             }
         }
         ("", "Service") => put(object, "status", json!({"loadBalancer": {}})),
-        ("", "PersistentVolume" | "PersistentVolumeClaim") => put(object, "status", json!({"phase": "Pending"})),
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => {
+            put(object, "status", json!({"phase": "Pending"}))
+        }
         ("", "Secret") => merge_string_data(object),
         ("batch", "Job") => select_by_uid(object),
         ("certificates.k8s.io", _) => requested_by(user, object),
@@ -219,7 +222,9 @@ fn resized(object: &mut Value, old: &Value) {
     put(object, "metadata.resourceVersion", revision);
     let containers = object.pointer_mut("/spec/containers").and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
-        let Some(new) = wanted.iter().find(|one| text(one, "name") == text(container, "name")) else { continue };
+        let Some(new) = wanted.iter().find(|one| text(one, "name") == text(container, "name")) else {
+            continue;
+        };
         for key in ["resources", "resizePolicy"] {
             put(container, key, at(new, key).clone());
         }
@@ -246,7 +251,10 @@ fn keep_of_main(kind: &Kind, object: &mut Value, old: &Value) -> Outcome<()> {
                 put(template, "labels", labels);
             }
         }
-        ("", "Pod") if at(old, "spec.nodeName") != at(object, "spec.nodeName") && !text(old, "spec.nodeName").is_empty() => {
+        ("", "Pod")
+            if at(old, "spec.nodeName") != at(object, "spec.nodeName")
+                && !text(old, "spec.nodeName").is_empty() =>
+        {
             return Err(Failure::invalid(kind, text(old, "metadata.name"), &node_name_changed()));
         }
         _ => {}
@@ -256,7 +264,10 @@ fn keep_of_main(kind: &Kind, object: &mut Value, old: &Value) -> Outcome<()> {
 
 fn node_name_changed() -> weft_objects::Faults {
     let mut faults = weft_objects::Faults::default();
-    faults.forbidden("spec.nodeName", "pod updates may not change fields other than `spec.containers[*].image`");
+    faults.forbidden(
+        "spec.nodeName",
+        "pod updates may not change fields other than `spec.containers[*].image`",
+    );
     faults
 }
 
@@ -289,7 +300,9 @@ fn keep_addresses(object: &mut Value, old: &Value) {
                 put(port, "nodePort", at(known, "nodePort").clone());
             }
         }
-        if text(object, "spec.externalTrafficPolicy") == "Local" && at(object, "spec.healthCheckNodePort").is_null() {
+        if text(object, "spec.externalTrafficPolicy") == "Local"
+            && at(object, "spec.healthCheckNodePort").is_null()
+        {
             put(object, "spec.healthCheckNodePort", at(old, "spec.healthCheckNodePort").clone());
         }
     }
@@ -297,7 +310,8 @@ fn keep_addresses(object: &mut Value, old: &Value) {
 
 /// Sets a condition of a pod.
 pub(super) fn set_condition(object: &mut Value, kind: &str, status: &str) {
-    let condition = json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": now()});
+    let condition =
+        json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": now()});
     let mut conditions = list(object, "status.conditions").to_vec();
     conditions.retain(|one| text(one, "type") != kind);
     conditions.push(condition);

@@ -79,7 +79,8 @@ impl Call<'_> {
                 return Ok(Answer::of(http::StatusCode::OK, "application/json", Body::List(list)));
             }
             Form::Table(include) => {
-                let rows = read.items.iter().map(|entry| form::row(kind, &object(entry), include, now)).collect();
+                let rows =
+                    read.items.iter().map(|entry| form::row(kind, &object(entry), include, now)).collect();
                 form::table(Some(kind), metadata, rows)
             }
             Form::Partial => json!({
@@ -102,7 +103,9 @@ impl Call<'_> {
         if !token.is_empty() {
             let token = Token::read(token, &cache.kind.prefix())?;
             if !wanted.is_empty() && wanted != "0" {
-                return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+                return Err(Failure::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
             }
             return page::go_on(self.api, cache, selection, &token, limit).await;
         }
@@ -131,11 +134,15 @@ impl Call<'_> {
             if continued {
                 faults.forbidden(field, "resourceVersionMatch is forbidden when continue is provided");
             } else if wanted.is_empty() {
-                faults.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+                faults
+                    .forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided");
             } else if !["Exact", "NotOlderThan"].contains(&matching) {
                 faults.not_supported(field, matching, &["Exact", "NotOlderThan", ""]);
             } else if matching == "Exact" && wanted == "0" {
-                faults.forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                faults.forbidden(
+                    field,
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                );
             }
         }
         match faults.is_empty() {
@@ -164,6 +171,8 @@ impl Call<'_> {
 /// A revision that a client names.
 pub(super) fn revision(text: &str) -> Outcome<i64> {
     text.parse::<i64>().ok().filter(|revision| *revision >= 0).ok_or_else(|| {
-        Failure::bad_request(format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+        Failure::bad_request(format!(
+            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        ))
     })
 }

@@ -3,9 +3,9 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Call;
 use super::answer::Answer;
 use super::target::Target;
-use super::Call;
 use crate::authn::{self_subject_review, token_review};
 use crate::authz;
 use crate::kinds::{self, Subresource};
@@ -28,7 +28,9 @@ impl Call<'_> {
             "TokenReview" => token_review(&api.authenticators, review, &*api.caches)?,
             "SelfSubjectReview" => self_subject_review(self.user, review),
             "SubjectAccessReview" => authz::subject_access_review(&api.authorizer, review)?,
-            "SelfSubjectAccessReview" => authz::self_subject_access_review(&api.authorizer, self.user, review)?,
+            "SelfSubjectAccessReview" => {
+                authz::self_subject_access_review(&api.authorizer, self.user, review)?
+            }
             "SelfSubjectRulesReview" => authz::self_subject_rules_review(&api.authorizer, self.user, review)?,
             "LocalSubjectAccessReview" => {
                 authz::local_subject_access_review(&api.authorizer, &self.target.namespace, review)?
@@ -98,7 +100,11 @@ impl Call<'_> {
         let age = renewed.map_or(i64::MAX, |at| jiff::Timestamp::now().as_second() - at.as_second());
         match age <= seconds {
             true => component(daemon, "True", "ok"),
-            false => component(daemon, "False", &format!("its lease was renewed {age} s ago and is for {seconds} s")),
+            false => component(
+                daemon,
+                "False",
+                &format!("its lease was renewed {age} s ago and is for {seconds} s"),
+            ),
         }
     }
 }

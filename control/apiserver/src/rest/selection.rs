@@ -41,7 +41,11 @@ impl Selection {
                 || kind.fields.iter().any(|field| field.path == path);
             if !known {
                 let why = format!("field label not supported: {path}");
-                return Err(Failure::bad_request(format!("Unable to find {:?} that match label selector \"\", field selector {:?}: {why}", kind.kind, query.text("fieldSelector"))));
+                return Err(Failure::bad_request(format!(
+                    "Unable to find {:?} that match label selector \"\", field selector {:?}: {why}",
+                    kind.kind,
+                    query.text("fieldSelector")
+                )));
             }
         }
         let namespace = if kind.namespaced { target.namespace.clone() } else { String::new() };

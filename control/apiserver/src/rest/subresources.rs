@@ -118,20 +118,35 @@ impl Call<'_> {
         let there = self.there().await?;
         let wanted = uid(binding);
         if !wanted.is_empty() && wanted != uid(&there.object()) {
-            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {}", uid(&there.object()));
+            let why = format!(
+                "Precondition failed: UID in precondition: {wanted}, UID in object meta: {}",
+                uid(&there.object())
+            );
             return Err(Failure::conflict(kind, &self.target.name, &why));
         }
         let annotations = at(binding, "metadata.annotations").as_object().cloned().unwrap_or_default();
         self.change(Some(there), self.query.dry_run()?, |pod| {
             if is_going(pod) {
-                return Err(Failure::conflict(kind, name(pod), &format!("pod {} is being deleted, cannot be assigned to a host", name(pod))));
+                return Err(Failure::conflict(
+                    kind,
+                    name(pod),
+                    &format!("pod {} is being deleted, cannot be assigned to a host", name(pod)),
+                ));
             }
             let bound = text(pod, "spec.nodeName");
             if !bound.is_empty() {
-                return Err(Failure::conflict(kind, name(pod), &format!("pod {} is already assigned to node {bound:?}", name(pod))));
+                return Err(Failure::conflict(
+                    kind,
+                    name(pod),
+                    &format!("pod {} is already assigned to node {bound:?}", name(pod)),
+                ));
             }
             if !list(pod, "spec.schedulingGates").is_empty() {
-                return Err(Failure::conflict(kind, name(pod), &format!("pod {} has non-empty .spec.schedulingGates", name(pod))));
+                return Err(Failure::conflict(
+                    kind,
+                    name(pod),
+                    &format!("pod {} has non-empty .spec.schedulingGates", name(pod)),
+                ));
             }
             let mut pod = pod.clone();
             metadata(&mut pod).remove("resourceVersion");
@@ -144,7 +159,8 @@ impl Call<'_> {
             Ok(pod)
         })
         .await?;
-        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        let status =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Answer::object(StatusCode::CREATED, status, Form::Json)
     }
 
@@ -166,7 +182,8 @@ impl Call<'_> {
             ..*self
         };
         call.delete().await?;
-        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        let status =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Answer::object(StatusCode::CREATED, status, Form::Json)
     }
 
@@ -174,11 +191,13 @@ impl Call<'_> {
     async fn use_budget(&self, pod: &Value) -> Outcome<()> {
         let Some(kind) = kinds::stored("policy", "poddisruptionbudgets") else { return Ok(()) };
         let Some(cache) = self.api.caches.of(kind) else { return Ok(()) };
-        let budgets: Vec<Value> = cache.list(&self.target.namespace).0.iter().map(|entry| entry.object()).collect();
+        let budgets: Vec<Value> =
+            cache.list(&self.target.namespace).0.iter().map(|entry| entry.object()).collect();
         let covers = |budget: &&Value| {
             let of = at(budget, "spec.selector");
             weft_objects::selector::LabelSelector::of_object(of).is_ok_and(|selector| {
-                !of.is_null() && selector.matches(|key| at(pod, "metadata.labels").get(key).and_then(Value::as_str))
+                !of.is_null()
+                    && selector.matches(|key| at(pod, "metadata.labels").get(key).and_then(Value::as_str))
             })
         };
         let of_pod: Vec<&Value> = budgets.iter().filter(covers).collect();
@@ -186,7 +205,9 @@ impl Call<'_> {
             [] => return Ok(()),
             [one] => one,
             _ => {
-                return Err(Failure::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+                return Err(Failure::internal(
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                ));
             }
         };
         let call = self.budget_call(kind, name(budget));
@@ -216,12 +237,18 @@ impl Call<'_> {
 /// The budget with one disruption less, or why there is none.
 fn spend(budget: &Value, pod: &str) -> Outcome<Value> {
     let refuse = |why: String| {
-        let failure = Failure::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
+        let failure = Failure::too_many_requests(
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            0,
+        );
         Err(failure.because("DisruptionBudget", why))
     };
     let behind = number(budget, "status.observedGeneration") < number(budget, "metadata.generation");
     if behind {
-        return refuse(format!("The disruption budget {} is still being processed by the server.", name(budget)));
+        return refuse(format!(
+            "The disruption budget {} is still being processed by the server.",
+            name(budget)
+        ));
     }
     let allowed = number(budget, "status.disruptionsAllowed");
     if allowed < 1 {

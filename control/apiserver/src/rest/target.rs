@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(told("/apis/apps/v1/namespaces/x/deployments/web/scale"), "deployments x web scale");
         assert_eq!(told("/api/v1/namespaces/default/pods/a/log"), "unknown pods log");
         assert_eq!(told("/api/v1/pods/a"), "unknown pods ");
-        assert_eq!(told("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode"), "clusterroles  system:node ");
+        assert_eq!(
+            told("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode"),
+            "clusterroles  system:node "
+        );
         assert_eq!(told("/api/v1"), "other");
         assert_eq!(told("/version"), "other");
     }

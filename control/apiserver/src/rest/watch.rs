@@ -105,7 +105,9 @@ impl WatchStream {
             first,
             messages: watching.messages,
             after: watching.revision,
-            end: Box::pin(tokio::time::sleep_until(Instant::now() + Duration::from_secs(seconds.min(86_400 * 365)))),
+            end: Box::pin(tokio::time::sleep_until(
+                Instant::now() + Duration::from_secs(seconds.min(86_400 * 365)),
+            )),
             columns_sent: false,
             ended: false,
         })
@@ -163,7 +165,8 @@ impl WatchStream {
             Message::Bookmark(_) => None,
             Message::Lost => {
                 self.ended = true;
-                let failure = Failure::expired("too old resource version: the server has read its state anew");
+                let failure =
+                    Failure::expired("too old resource version: the server has read its state anew");
                 Some(line("ERROR", failure.status().to_string().as_bytes()))
             }
         }
@@ -212,7 +215,9 @@ pub fn start(query: &Query) -> Outcome<Start> {
     let revision = match query.text("resourceVersion") {
         "" | "0" => None,
         text => Some(text.parse::<i64>().ok().filter(|revision| *revision > 0).ok_or_else(|| {
-            Failure::bad_request(format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+            Failure::bad_request(format!(
+                "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
         })?),
     };
     let matching = query.text("resourceVersionMatch");
@@ -257,4 +262,3 @@ pub fn needs(query: &Query) -> i64 {
 fn text_revision(text: &str) -> i64 {
     text.parse().unwrap_or_default()
 }
-

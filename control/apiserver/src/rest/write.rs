@@ -67,7 +67,9 @@ impl Call<'_> {
             }
             let outcome = self.create_named(object, dry).await;
             match &outcome {
-                Err(failure) if generated && failure.reason() == "AlreadyExists" && attempt < NAMES => continue,
+                Err(failure) if generated && failure.reason() == "AlreadyExists" && attempt < NAMES => {
+                    continue;
+                }
                 _ => return outcome,
             }
         }
@@ -97,7 +99,11 @@ impl Call<'_> {
                 Ok(Arc::new(Entry::of(kind, &key, revision, &mut object)))
             }
             Written::Differs(Some(stored)) => self.exists(&object, &stored),
-            Written::Differs(None) => Err(Failure::conflict(kind, name(&object), "an address was taken by somebody else; try again")),
+            Written::Differs(None) => Err(Failure::conflict(
+                kind,
+                name(&object),
+                "an address was taken by somebody else; try again",
+            )),
         }
     }
 
@@ -130,7 +136,9 @@ impl Call<'_> {
         if kind.namespaced {
             let said = text(object, "metadata.namespace").to_owned();
             if self.target.namespace.is_empty() {
-                return Err(Failure::bad_request("an object of a namespaced kind needs a namespace in its path"));
+                return Err(Failure::bad_request(
+                    "an object of a namespaced kind needs a namespace in its path",
+                ));
             }
             if said.is_empty() {
                 metadata(object).insert("namespace".into(), self.target.namespace.as_str().into());
@@ -289,7 +297,8 @@ impl Call<'_> {
 pub(super) fn ends(kind: &Kind, object: &Value) -> bool {
     let held = finalizers(object).next().is_some();
     let waits = kind.strategy.graceful && number(object, "metadata.deletionGracePeriodSeconds") > 0;
-    let of_namespace = kind.stored == "namespaces" && !crate::object::list(object, "spec.finalizers").is_empty();
+    let of_namespace =
+        kind.stored == "namespaces" && !crate::object::list(object, "spec.finalizers").is_empty();
     !held && !waits && !of_namespace
 }
 
@@ -310,4 +319,3 @@ pub(super) fn take_status(object: &mut Value, from: &Value) {
     let status = at(from, "status").clone();
     crate::object::put(object, "status", status);
 }
-

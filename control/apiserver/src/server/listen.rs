@@ -56,9 +56,11 @@ async fn connection(
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await else { return };
-    let peer: Option<Arc<[_]>> = stream.get_ref().1.peer_certificates().map(|chain| {
-        chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
-    });
+    let peer: Option<Arc<[_]>> = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect());
     let service = hyper::service::service_fn(move |request| {
         let (server, peer) = (server.clone(), peer.clone());
         async move { Ok::<_, Infallible>(server.handle(request, peer.as_deref()).await) }

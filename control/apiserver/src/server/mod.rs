@@ -95,9 +95,11 @@ impl Server {
         let watches = verb == "watch";
         let _place = match watches {
             true => None,
-            false => Some(self.in_flight.enter(&user, !is_read(head.method)).map_err(|busy| {
-                Failure::too_many_requests(busy.to_string(), busy.retry_after as u32)
-            })?),
+            false => Some(
+                self.in_flight
+                    .enter(&user, !is_read(head.method))
+                    .map_err(|busy| Failure::too_many_requests(busy.to_string(), busy.retry_after as u32))?,
+            ),
         };
         match parsed {
             Parsed::Resource(target) => {

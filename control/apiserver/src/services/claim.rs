@@ -61,7 +61,8 @@ pub(super) fn ports(service: &Value) -> Vec<Port> {
     let own = own.map(|port| (number(port, "nodePort"), Protocol::of(text(port, "protocol"))));
     let health = (number(service, "spec.healthCheckNodePort"), Protocol::Tcp);
     let all = own.chain([health]).filter(|(port, _)| *port > 0);
-    let mut ports: Vec<Port> = all.filter_map(|(port, protocol)| Some((port.try_into().ok()?, protocol))).collect();
+    let mut ports: Vec<Port> =
+        all.filter_map(|(port, protocol)| Some((port.try_into().ok()?, protocol))).collect();
     ports.dedup();
     ports
 }
@@ -96,7 +97,8 @@ impl Services {
             return Err(Failure::invalid(kind, name(object), &faults));
         }
         let now = ips(object);
-        let beside = now.iter().filter(|ip| !before.0.contains(ip)).map(|ip| address_object(*ip, object)).collect();
+        let beside =
+            now.iter().filter(|ip| !before.0.contains(ip)).map(|ip| address_object(*ip, object)).collect();
         taken.see(&owner, now, ports(object));
         Ok(Claim { owner, before, beside, taken: Some(self.taken.clone()) })
     }
@@ -113,14 +115,23 @@ impl Services {
             let Some(range) = self.ranges.iter().find(|range| range.family() == family) else { continue };
             let field = format!("spec.clusterIPs[{place}]");
             match chosen.get(place).and_then(Value::as_str).unwrap_or_default() {
-                "" => match range.free(rand::random(), |ip| taken.of_ip(ip).is_some() || given.contains(&ip)) {
+                "" => match range.free(rand::random(), |ip| taken.of_ip(ip).is_some() || given.contains(&ip))
+                {
                     Some(ip) => given.push(ip),
-                    None => faults.invalid(field, "", format!("failed to allocate IP: range {} is full", range.net())),
+                    None => faults.invalid(
+                        field,
+                        "",
+                        format!("failed to allocate IP: range {} is full", range.net()),
+                    ),
                 },
                 text => match text.parse::<IpAddr>() {
                     Ok(ip) if range.has(ip) => match taken.of_ip(ip) {
                         Some(other) if other != owner => {
-                            faults.invalid(field, json!([text]), format!("failed to allocate IP {text}: provided IP is already allocated"));
+                            faults.invalid(
+                                field,
+                                json!([text]),
+                                format!("failed to allocate IP {text}: provided IP is already allocated"),
+                            );
                         }
                         _ => given.push(ip),
                     },

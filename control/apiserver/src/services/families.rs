@@ -29,14 +29,20 @@ pub(super) fn decide(ranges: &[Range], service: &mut Value, faults: &mut Faults)
     let without_pods = at(service, "spec.selector").as_object().is_none_or(serde_json::Map::is_empty);
     let said = Said::of(service);
     let policy = said.policy.clone().unwrap_or_else(|| {
-        let dual = said.families.len() > 1 || said.ips.len() > 1 || headless && without_pods && said.families.is_empty();
+        let dual = said.families.len() > 1
+            || said.ips.len() > 1
+            || headless && without_pods && said.families.is_empty();
         if dual { "RequireDualStack" } else { "SingleStack" }.to_owned()
     });
     let wanted_two = policy != "SingleStack";
     // A headless Service without pods may have endpoints of any family, whatever the cluster has.
     let free = headless && without_pods;
     if policy == "RequireDualStack" && ranges.len() < 2 && !free {
-        faults.invalid("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services");
+        faults.invalid(
+            "spec.ipFamilyPolicy",
+            policy,
+            "this cluster is not configured for dual-stack services",
+        );
         return;
     }
     let mut families = said.families.clone();

@@ -61,7 +61,10 @@ fn judge(
     faults: &mut Faults,
 ) -> bool {
     if !(i64::from(range.0)..=i64::from(range.1)).contains(&chosen) {
-        let why = format!("provided port is not in the valid range. The range of valid ports is {}-{}", range.0, range.1);
+        let why = format!(
+            "provided port is not in the valid range. The range of valid ports is {}-{}",
+            range.0, range.1
+        );
         faults.invalid(field, chosen, why);
         return false;
     }
@@ -75,15 +78,25 @@ fn judge(
 }
 
 /// A port that nobody has. Ports of one number and several protocols share a node port, as upstream's do.
-fn free(range: (u16, u16), taken: &Taken, given: &[(Port, i64)], protocol: Protocol, number: i64) -> Option<u16> {
+fn free(
+    range: (u16, u16),
+    taken: &Taken,
+    given: &[(Port, i64)],
+    protocol: Protocol,
+    number: i64,
+) -> Option<u16> {
     let is_free = |port: &u16, protocol| {
         taken.of_port((*port, protocol)).is_none() && !given.iter().any(|(one, _)| *one == (*port, protocol))
     };
-    let shared = given.iter().find(|((_, other), own)| *own == number && *other != protocol).map(|((port, _), _)| *port);
+    let shared = given
+        .iter()
+        .find(|((_, other), own)| *own == number && *other != protocol)
+        .map(|((port, _), _)| *port);
     if let Some(port) = shared.filter(|port| is_free(port, protocol)) {
         return Some(port);
     }
-    let nobody = |port: &u16| [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].iter().all(|p| is_free(port, *p));
+    let nobody =
+        |port: &u16| [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].iter().all(|p| is_free(port, *p));
     let count = u32::from(range.1 - range.0) + 1;
     let low = by_hand(count);
     let scan = |from: u32, count: u32| {
@@ -102,7 +115,8 @@ fn give_health(
     given: &[(Port, i64)],
     faults: &mut Faults,
 ) {
-    let needs = text(service, "spec.type") == "LoadBalancer" && text(service, "spec.externalTrafficPolicy") == "Local";
+    let needs = text(service, "spec.type") == "LoadBalancer"
+        && text(service, "spec.externalTrafficPolicy") == "Local";
     if !needs {
         if !at(service, "spec.healthCheckNodePort").is_null() {
             put(service, "spec.healthCheckNodePort", Value::Null);

@@ -40,7 +40,8 @@ impl Range {
 
     fn of(text: &str) -> Result<Range, RangeError> {
         let net: IpNetwork = text.parse().map_err(|_| RangeError::Malformed(text.to_owned()))?;
-        let net = IpNetwork::new(net.network(), net.prefix()).map_err(|_| RangeError::Malformed(text.to_owned()))?;
+        let net = IpNetwork::new(net.network(), net.prefix())
+            .map_err(|_| RangeError::Malformed(text.to_owned()))?;
         let bits = if net.is_ipv4() { 32 - net.prefix() } else { 128 - net.prefix() };
         if bits < 2 {
             return Err(RangeError::TooSmall(net));

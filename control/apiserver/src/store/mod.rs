@@ -115,7 +115,13 @@ impl Store {
     }
 
     /// Objects from a key on, up to the end of a prefix; at a revision, or now for 0.
-    pub async fn page(&self, prefix: &str, from: &[u8], limit: i64, revision: i64) -> Result<Page, StoreError> {
+    pub async fn page(
+        &self,
+        prefix: &str,
+        from: &[u8],
+        limit: i64,
+        revision: i64,
+    ) -> Result<Page, StoreError> {
         let mut options = GetOptions::new().with_range(end_of(prefix)).with_limit(limit);
         if revision > 0 {
             options = options.with_revision(revision);
@@ -131,7 +137,13 @@ impl Store {
     }
 
     /// Makes an object, if there is none; with a time to live in seconds, or 0. And others beside it, all or none.
-    pub async fn create_with(&self, key: &str, bytes: Vec<u8>, ttl: i64, beside: &[Beside]) -> Result<Written, StoreError> {
+    pub async fn create_with(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        ttl: i64,
+        beside: &[Beside],
+    ) -> Result<Written, StoreError> {
         self.write(key, 0, Some((bytes, ttl)), beside).await
     }
 

@@ -41,7 +41,10 @@ impl Watch {
                 return Err(StoreError::Compacted(message.compact_revision()));
             }
             if message.canceled() {
-                return Err(StoreError::Unreachable(format!("the watch is cancelled: {}", message.cancel_reason())));
+                return Err(StoreError::Unreachable(format!(
+                    "the watch is cancelled: {}",
+                    message.cancel_reason()
+                )));
             }
             if message.created() {
                 continue;
@@ -51,8 +54,11 @@ impl Watch {
             }
             let change = |event: &etcd_client::Event| {
                 let kv = event.kv()?;
-                let stored =
-                    Stored { key: kv.key().to_vec(), bytes: kv.value().to_vec(), revision: kv.mod_revision() };
+                let stored = Stored {
+                    key: kv.key().to_vec(),
+                    bytes: kv.value().to_vec(),
+                    revision: kv.mod_revision(),
+                };
                 Some((stored, event.event_type() == EventType::Put))
             };
             return Ok(Seen::Changes(message.events().iter().filter_map(change).collect()));
