@@ -9,6 +9,7 @@ pub mod body;
 pub mod fault;
 pub mod moment;
 pub mod names;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod rules;

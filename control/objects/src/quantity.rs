@@ -69,17 +69,6 @@ impl Quantity {
         Ok(Quantity { nano: if negative { -value } else { value }, format })
     }
 
-    /// The sum, in the notation of the first that is not zero.
-    pub fn add(self, other: Quantity) -> Quantity {
-        let format = if self.nano == 0 { other.format } else { self.format };
-        Quantity { nano: self.nano.saturating_add(other.nano), format }
-    }
-
-    /// The difference.
-    pub fn sub(self, other: Quantity) -> Quantity {
-        self.add(Quantity { nano: other.nano.saturating_neg(), format: other.format })
-    }
-
     /// The next thousandth that is not less; resource lists keep no finer parts.
     pub fn round_up_to_milli(self) -> Quantity {
         Quantity { nano: away_from_zero(self.nano, NANO / 1000) * (NANO / 1000), format: self.format }
@@ -107,6 +96,25 @@ impl Quantity {
             Ordering::Equal => 0,
             Ordering::Greater => 1,
         }
+    }
+}
+
+impl std::ops::Add for Quantity {
+    type Output = Quantity;
+
+    /// The sum, in the notation of the first that is not zero.
+    fn add(self, other: Quantity) -> Quantity {
+        let format = if self.nano == 0 { other.format } else { self.format };
+        Quantity { nano: self.nano.saturating_add(other.nano), format }
+    }
+}
+
+impl std::ops::Sub for Quantity {
+    type Output = Quantity;
+
+    fn sub(self, other: Quantity) -> Quantity {
+        let format = if self.nano == 0 { other.format } else { self.format };
+        Quantity { nano: self.nano.saturating_sub(other.nano), format }
     }
 }
 
@@ -273,8 +281,8 @@ mod tests {
     fn quantities_are_numbers() {
         let of = |text: &str| Quantity::parse(text).unwrap();
         assert!(of("1Gi") > of("1G") && of("1000m") == of("1") && of("1e3") == of("1k"));
-        assert_eq!(of("1Gi").add(of("1Gi")).to_string(), "2Gi");
-        assert_eq!(of("1").sub(of("100m")).to_string(), "900m");
+        assert_eq!((of("1Gi") + of("1Gi")).to_string(), "2Gi");
+        assert_eq!((of("1") - of("100m")).to_string(), "900m");
         assert_eq!((of("1500m").value(), of("1500m").milli_value()), (2, 1500));
         assert_eq!(of("1u").round_up_to_milli().to_string(), "1m");
     }

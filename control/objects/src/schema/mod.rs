@@ -8,6 +8,7 @@ mod describe;
 mod parse;
 
 pub use describe::Descriptions;
+pub use parse::TABLE;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
