@@ -44,7 +44,7 @@ pub fn of_pod(pod: &Value, which: &str) -> Amounts {
     // Where there is no limit, the overhead sets none.
     for (name, amount) in overhead {
         match together.get_mut(&name) {
-            Some(sum) => *sum = sum.add(amount),
+            Some(sum) => *sum = *sum + amount,
             None if which == "requests" => drop(together.insert(name, amount)),
             None => {}
         }
@@ -55,7 +55,7 @@ pub fn of_pod(pod: &Value, which: &str) -> Amounts {
 fn add(sum: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
         let own = sum.entry(name.clone()).or_insert(Quantity::ZERO);
-        *own = own.add(*amount);
+        *own = *own + *amount;
     }
 }
 

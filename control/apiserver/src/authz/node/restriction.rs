@@ -2,11 +2,11 @@
 //!
 //! Source: `plugin/pkg/admission/noderestriction/admission.go`, with its messages.
 
-use super::{LEASES, name_of, references};
+use super::{LEASES, audience, name_of, references};
 use crate::authn::Lookup;
-use crate::authz::qualified;
+use crate::authz::{Authorizer, qualified};
 use crate::refusal::Refusal;
-use crate::request::User;
+use crate::request::{Attributes, User};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -35,6 +35,30 @@ pub struct NodeWrite<'a> {
 
 /// Whether a write is allowed, as far as it is a node's.
 pub fn restrict(write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusal> {
+    judge(write, lookup, &|_| false)
+}
+
+impl Authorizer {
+    /// The same, where RBAC may let a node ask for tokens for audiences that no volume of the pod names.
+    pub fn restrict_node(&self, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusal> {
+        judge(write, lookup, &|audience| {
+            let asked = Attributes {
+                user: write.user,
+                verb: "request-serviceaccounts-token-audience",
+                group: "",
+                version: "",
+                resource: audience,
+                subresource: "",
+                namespace: write.namespace,
+                name: write.name,
+                path: "",
+            };
+            !audience.is_empty() && self.decide(&asked).allows()
+        })
+    }
+}
+
+fn judge(write: &NodeWrite<'_>, lookup: &dyn Lookup, may: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
     let Some(node) = name_of(write.user) else { return Ok(()) };
     let checked = match (write.group, write.resource, write.subresource) {
         _ if node.is_empty() => no(format!("could not determine node from user {:?}", write.user.name)),
@@ -47,7 +71,7 @@ pub fn restrict(write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusa
         ("", "nodes", _) => own_node(node, write),
         ("", "persistentvolumeclaims", "status") => claim_status(node, write),
         ("", "persistentvolumeclaims", _) => no("may only update PVC status"),
-        ("", "serviceaccounts", "token") => token(node, write, lookup),
+        ("", "serviceaccounts", "token") => token(node, write, lookup, may),
         ("coordination.k8s.io", "leases", _) => match () {
             () if write.namespace != LEASES => {
                 no(format!("can only access leases in the {LEASES:?} system namespace"))
@@ -310,7 +334,7 @@ fn claim_status(node: &str, write: &NodeWrite<'_>) -> Checked {
     ))
 }
 
-fn token(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
+fn token(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup, may: &dyn Fn(&str) -> bool) -> Checked {
     if write.operation != "create" {
         return Ok(());
     }
@@ -334,5 +358,9 @@ fn token(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
     if pod["spec"]["nodeName"] != node {
         return no("node requested token bound to a pod scheduled on a different node");
     }
-    Ok(())
+    match audience::asked(object(write.new)) {
+        None => no("node may only request 0 or 1 audiences"),
+        Some(one) if audience::is_wanted(&pod, write.namespace, one, lookup) || may(one) => Ok(()),
+        Some(one) => no(format!("audience {one:?} not found in pod spec volume")),
+    }
 }
