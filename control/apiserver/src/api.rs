@@ -8,6 +8,7 @@ use crate::authz::Authorizer;
 use crate::cache::{Caches, Entry, Listener};
 use crate::kinds::{self, Kind};
 use crate::metrics::Metrics;
+use crate::plugins::Cluster;
 use crate::rest::cache_key;
 use crate::services::Services;
 use crate::store::Store;
@@ -42,6 +43,14 @@ impl Lookup for Caches {
         let kind = kinds::places().find(|kind| kind.plural == resource)?;
         let entry = self.of(kind)?.get(&cache_key(kind, namespace, name))?;
         Some(Arc::new(entry.object()))
+    }
+}
+
+impl Cluster for Caches {
+    fn all(&self, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let cache = kinds::places().find(|kind| kind.plural == resource).and_then(|kind| self.of(kind));
+        let entries = cache.map(|cache| cache.list(namespace).0).unwrap_or_default();
+        entries.iter().map(|entry| Arc::new(entry.object())).collect()
     }
 }
 

@@ -7,7 +7,6 @@
 //!
 //! A kind is one descriptor in `kinds`; everything else is generic.
 
-pub mod admission;
 pub mod api;
 pub mod authn;
 pub mod authz;

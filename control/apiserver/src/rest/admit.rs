@@ -9,6 +9,7 @@ use crate::authz::node::{NodeWrite, restrict};
 use crate::authz::rbac::RoleChange;
 use crate::kinds::{self, Kind, Subresource};
 use crate::object::{is_going, name, namespace};
+use crate::plugins::{self, Write};
 use crate::refusal::Refusal;
 use crate::status::{Failure, Outcome};
 
@@ -27,29 +28,19 @@ impl From<Refusal> for Failure {
 }
 
 impl Api {
-    /// What changes a new object.
-    pub(super) async fn admit_create(&self, call: &Call<'_>, object: &mut Value) -> Outcome<()> {
-        self.namespace_lives(call.target.kind, object).await?;
-        self.node_restriction(call, Some(object), None)?;
-        crate::admission::create(self, call.user, call.target.kind, object)
+    /// What changes an object that is to be written: a new one, or one that is there.
+    pub(super) async fn admit(&self, call: &Call<'_>, object: &mut Value, old: Option<&Value>) -> Outcome<()> {
+        if old.is_none() {
+            self.namespace_lives(call.target.kind, object).await?;
+        }
+        self.node_restriction(call, Some(object), old)?;
+        Ok(plugins::mutate(&write(call, old), object, &*self.caches)?)
     }
 
-    /// What is refused of a new object that is complete.
-    pub(super) async fn check_create(&self, call: &Call<'_>, object: &Value) -> Outcome<()> {
-        self.escalation(call, object, None)?;
-        crate::admission::check_create(self, call.user, call.target.kind, object)
-    }
-
-    /// What changes a changed object.
-    pub(super) async fn admit_update(&self, call: &Call<'_>, object: &mut Value, old: &Value) -> Outcome<()> {
-        self.node_restriction(call, Some(object), Some(old))?;
-        crate::admission::update(self, call.user, call.target.kind, object, old)
-    }
-
-    /// What is refused of a changed object that is complete.
-    pub(super) async fn check_update(&self, call: &Call<'_>, object: &Value, old: &Value) -> Outcome<()> {
-        self.escalation(call, object, Some(old))?;
-        crate::admission::check_update(self, call.user, call.target.kind, call.target.subresource, object, old)
+    /// What is refused of an object that is complete.
+    pub(super) fn check(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Outcome<()> {
+        self.escalation(call, object, old)?;
+        Ok(plugins::check(&write(call, old), object, &*self.caches, &self.authorizer)?)
     }
 
     /// What is refused of a deletion.
@@ -62,7 +53,7 @@ impl Api {
     }
 
     /// NamespaceLifecycle: nothing is made in a namespace that is missing or on its way out.
-    async fn namespace_lives(&self, kind: &Kind, object: &Value) -> Outcome<()> {
+    pub(super) async fn namespace_lives(&self, kind: &Kind, object: &Value) -> Outcome<()> {
         if !kind.namespaced {
             return Ok(());
         }
@@ -128,5 +119,16 @@ impl Api {
         Ok(self.accounts.token_request(namespace, name, &request, &*self.caches, SystemTime::now()).inspect(|_| {
             tracing::debug!(user = call.user.name, namespace, name, "a token is issued");
         })?)
+    }
+}
+
+fn write<'a>(call: &'a Call<'_>, old: Option<&'a Value>) -> Write<'a> {
+    Write {
+        user: call.user,
+        group: call.target.kind.group,
+        resource: call.target.kind.plural,
+        subresource: call.target.subresource.map_or("", Subresource::name),
+        namespace: &call.target.namespace,
+        old,
     }
 }

@@ -23,12 +23,14 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// What tells this content from another.
     pub etag: Option<String>,
+    /// How the body is packed, where it is.
+    pub encoding: Option<HeaderValue>,
 }
 
 impl Answer {
     /// An answer of a type.
     pub fn of(status: StatusCode, content_type: &'static str, body: Body) -> Answer {
-        Answer { status, content_type, body, warnings: Vec::new(), retry_after: None, etag: None }
+        Answer { status, content_type, body, warnings: Vec::new(), retry_after: None, etag: None, encoding: None }
     }
 
     /// An answer that is encoded already.
@@ -75,6 +77,9 @@ impl Answer {
             if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
                 headers.append(header::WARNING, value);
             }
+        }
+        if let Some(encoding) = self.encoding {
+            headers.insert(header::CONTENT_ENCODING, encoding);
         }
         if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
             headers.insert(header::ETAG, etag);

@@ -79,13 +79,13 @@ impl Call<'_> {
         prepare::metadata_of_new(kind, &mut object);
         (kind.rules().default)(&mut object);
         prepare::for_create(kind, self.user, &mut object)?;
-        self.api.admit_create(self, &mut object).await?;
+        self.api.admit(self, &mut object, None).await?;
         let mut faults = Faults::default();
         super::shim::metadata(&object, kind.namespaced, &mut faults);
         (kind.rules().validate)(&object, &mut faults);
         valid(kind, &object, &faults)?;
         let claim = self.api.services.claim_for_create(kind, &mut object)?;
-        self.api.check_create(self, &object).await?;
+        self.api.check(self, &object, None)?;
         let key = super::cache_key(kind, text(&object, "metadata.namespace"), name(&object));
         if dry {
             return Ok(Arc::new(self.of_dry_run(&key, &mut object).await?));
@@ -239,7 +239,7 @@ impl Call<'_> {
         let (kind, sub) = (self.target.kind, self.target.subresource);
         (kind.rules().default)(object);
         prepare::for_update(kind, sub, object, old)?;
-        self.api.admit_update(self, object, old).await?;
+        self.api.admit(self, object, Some(old)).await?;
         let mut faults = Faults::default();
         super::shim::metadata(object, kind.namespaced, &mut faults);
         super::shim::metadata_update(object, old, &mut faults);
@@ -248,7 +248,7 @@ impl Call<'_> {
             (kind.rules().validate_update)(object, old, &mut faults);
         }
         valid(kind, object, &faults)?;
-        self.api.check_update(self, object, old).await
+        self.api.check(self, object, Some(old))
     }
 
     /// Writes it, or tells what is there instead. An object that was on its way out goes with its last finalizer.

@@ -10,15 +10,20 @@ use crate::rest::Body;
 /// Answers that are smaller are not worth it.
 const SMALLEST: u64 = 128 << 10;
 
-/// Packs an answer, if it is large and the client takes it so.
-pub fn pack(response: Response<Body>, asked: &HeaderMap) -> Response<Body> {
+/// Whether a client takes packed answers.
+pub fn takes_gzip(asked: &HeaderMap) -> bool {
     let accepted = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let takes = accepted.flat_map(|value| value.split(',')).any(|one| {
+    accepted.flat_map(|value| value.split(',')).any(|one| {
         let mut parts = one.split(';').map(str::trim);
         parts.next() == Some("gzip") && !parts.any(|part| part == "q=0")
-    });
+    })
+}
+
+/// Packs an answer, if it is large and the client takes it so.
+pub fn pack(response: Response<Body>, asked: &HeaderMap) -> Response<Body> {
     let large = response.body().len().is_some_and(|size| size >= SMALLEST);
-    if !takes || !large {
+    let is_packed = response.headers().contains_key(header::CONTENT_ENCODING);
+    if is_packed || !large || !takes_gzip(asked) {
         return response;
     }
     let (mut parts, mut body) = response.into_parts();

@@ -7,6 +7,7 @@ mod health;
 mod listen;
 mod paths;
 
+pub use gzip::takes_gzip;
 pub use health::Health;
 pub use listen::listen;
 

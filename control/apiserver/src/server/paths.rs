@@ -1,6 +1,6 @@
 //! Paths that are no resource's: version, health, metrics, OpenAPI, keys of tokens.
 
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Head, Server};
@@ -30,18 +30,13 @@ pub(super) async fn answer(server: &Server, head: &Head<'_>) -> Outcome<Answer> 
             let text = discovery::keys(&server.api.accounts).to_string();
             Ok(Answer::of(StatusCode::OK, "application/jwk-set+json", Body::of(text)))
         }
-        "/openapi/v2" => Ok(openapi::v2(accepts_protobuf(head.headers))),
-        "/openapi/v3" => Ok(Answer::value(StatusCode::OK, &openapi::v3_index())),
+        "/openapi/v2" => Ok(openapi::v2(head.headers)),
+        "/openapi/v3" => Ok(openapi::v3_index()),
         path => match path.strip_prefix("/openapi/v3/") {
-            Some(of) => openapi::v3(of).ok_or_else(Failure::no_such_path),
+            Some(of) => openapi::v3(of, head.headers).ok_or_else(Failure::no_such_path),
             None => one_check(server, path).await,
         },
     }
-}
-
-fn accepts_protobuf(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|one| one.contains("proto-openapi.spec.v2"))
 }
 
 fn version() -> Value {
