@@ -3,6 +3,7 @@
 //! A key's id is the digest of its public half, as upstream (`pkg/serviceaccount/jwt.go`, `keyIDFromPublicKey`), so
 //! that tokens of another apiserver with the same key are good here.
 
+use crate::pki::private_key;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
@@ -120,12 +121,12 @@ impl SigningKey {
             return Ok(SigningKey { public, private: Private::Rsa(Box::new(pair)) });
         }
         let curves = [
-            (&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &[1, 2, 840, 10045, 3, 1, 7][..]),
-            (&signature::ECDSA_P384_SHA384_FIXED_SIGNING, &[1, 3, 132, 0, 34][..]),
+            (&signature::ECDSA_P256_SHA256_FIXED_SIGNING, private_key::CURVES[0]),
+            (&signature::ECDSA_P384_SHA384_FIXED_SIGNING, private_key::CURVES[1]),
         ];
         for (how, curve) in curves {
             let wrapped = match der {
-                PrivateKeyDer::Sec1(_) => in_pkcs8(bytes, curve),
+                PrivateKeyDer::Sec1(_) => private_key::elliptic(bytes, curve),
                 _ => bytes.to_vec(),
             };
             if let Ok(pair) = EcdsaKeyPair::from_pkcs8(how, &wrapped, &SystemRandom::new()) {
@@ -220,17 +221,6 @@ fn elliptic_spki(point: &[u8], curve: &[u64]) -> Vec<u8> {
         writer.write_sequence(|writer| {
             writer.next().write_der(&elliptic_algorithm(curve));
             writer.next().write_bitvec_bytes(point, point.len() * 8);
-        });
-    })
-}
-
-/// SEC 1 is what PKCS #8 has inside.
-fn in_pkcs8(sec1: &[u8], curve: &[u64]) -> Vec<u8> {
-    yasna::construct_der(|writer| {
-        writer.write_sequence(|writer| {
-            writer.next().write_u8(0);
-            writer.next().write_der(&elliptic_algorithm(curve));
-            writer.next().write_bytes(sec1);
         });
     })
 }

@@ -214,3 +214,5 @@ pub fn websocket_token(headers: &HeaderMap) -> Option<Result<String, Unauthorize
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::{RSA_KEY, SEC1_KEY};

@@ -246,7 +246,7 @@ fn discovery_tells_the_keys_and_each_form_of_key_is_read() {
     let public = keys::public_keys(&pki.path("sa.pub")).unwrap();
     assert_eq!(public[0].id, accounts.keys()[0].id);
     // The same RSA and ECDSA keys in each form that openssl writes.
-    for (form, text) in [("pkcs1", RSA), ("sec1", SEC1)] {
+    for (form, text) in [("pkcs1", RSA_KEY), ("sec1", SEC1_KEY)] {
         let path = dir.path().join(form);
         std::fs::write(&path, text).unwrap();
         let accounts = self::accounts(&path);
@@ -256,6 +256,23 @@ fn discovery_tells_the_keys_and_each_form_of_key_is_read() {
         accounts.verify(&token(&answer), &audiences, &objects(), now).unwrap().unwrap();
         let later = now + Duration::from_secs(3700);
         assert!(accounts.verify(&token(&answer), &audiences, &objects(), later).unwrap().is_err());
+    }
+}
+
+proptest::proptest! {
+    /// Whatever is sent as a token is refused, and nothing panics over it.
+    #[test]
+    fn any_token_is_refused(parts in proptest::collection::vec("[ -~]{0,40}", 0..5), json in "[{}\\[\\]\",:a-z0-9]{0,60}") {
+        let own = Authenticators {
+            tokens: Some(StaticTokens::of("secret,jane,u1\n").unwrap()),
+            bootstrap: true,
+            ..Authenticators::default()
+        };
+        let encoded = BASE64_URL_SAFE_NO_PAD.encode(&json);
+        for token in [parts.join("."), format!("{encoded}.{encoded}.{encoded}"), format!("{encoded}.{json}.")] {
+            assert!(own.token(&token, &objects()).is_err());
+            drop(jwt::parts(&token));
+        }
     }
 }
 
@@ -269,8 +286,8 @@ fn a_websockets_token_is_among_its_protocols() {
     assert!(websocket_token(&HeaderMap::new()).is_none());
 }
 
-/// Made for this test; signs nothing else.
-const RSA: &str = "\
+/// Made for tests; signs nothing else.
+pub(crate) const RSA_KEY: &str = "\
 -----BEGIN RSA PRIVATE KEY-----\n\
 MIIEowIBAAKCAQEAzORsTA0JlWFsHZqFrvCIuoB0rUtvadUm/j9ix1jln7ywds9b\n\
 78Y/ZAvqmNoH/hOyVCgVMmxEwrL9f2lnxy4gzauZyS7jQTmJvvjATH39xO0YYIdN\n\
@@ -299,8 +316,8 @@ lOgFLb9hXYA7Luti29uFH3ybKtY+PYMmQF8FH++7NAyCRObOns2NnvAw0IPhlne/\n\
 uxK0WsWAJRgW3JaukZKK4QhHzUn8e4QzgoLQjCDFE1fXoq3kqMkB\n\
 -----END RSA PRIVATE KEY-----\n";
 
-/// Made for this test; signs nothing else.
-const SEC1: &str = "\
+/// Made for tests; signs nothing else.
+pub(crate) const SEC1_KEY: &str = "\
 -----BEGIN EC PARAMETERS-----\n\
 BggqhkjOPQMBBw==\n\
 -----END EC PARAMETERS-----\n\

@@ -2,7 +2,7 @@
 
 use super::leaf::{self, Leaf, Uses};
 use super::names::{self, Names};
-use super::{PkiError, files, kubeconfig};
+use super::{PkiError, files, kubeconfig, private_key};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
@@ -197,8 +197,8 @@ fn kept_key(path: &Path) -> Result<KeyPair, PkiError> {
         written.map_err(|source| PkiError::File { path: path.to_owned(), source })?;
     }
     let text = files::read(path)?.unwrap_or_default();
-    let damaged = |e| PkiError::damaged(path, format!("holds no private key in PKCS #8: {e}"), RESTORE);
-    KeyPair::from_pem(&text).map_err(damaged)
+    let damaged = |e| PkiError::damaged(path, format!("holds no private key that can sign: {e}"), RESTORE);
+    private_key::read(&text).map_err(damaged)
 }
 
 /// A block of PEM.
@@ -280,6 +280,22 @@ mod tests {
         std::fs::remove_file(pki.path("ca.key")).unwrap();
         let text = Pki::open(&dir.path().join("pki"), &Names::default()).unwrap_err().to_string();
         assert!(text.contains("ca.key: is missing"), "{text}");
+    }
+
+    /// kubeadm's keys are RSA in PKCS #1, or with its feature gate ECDSA in SEC 1.
+    #[test]
+    fn a_folder_with_keys_of_kubeadms_serves_as_it_is() {
+        for key in [crate::authn::RSA_KEY, crate::authn::SEC1_KEY] {
+            let dir = tempfile::tempdir().unwrap();
+            for name in ["ca.key", "apiserver.key", "sa.key"] {
+                std::fs::write(dir.path().join(name), key).unwrap();
+            }
+            let pki = Pki::open(dir.path(), &Names::default()).unwrap();
+            assert!(std::fs::read_to_string(pki.path("ca.key")).unwrap() == key);
+            let (certificate, _) = pki.client_certificate("jane", &["dev"]).unwrap();
+            pki.client_trust(&TlsFlags::default()).unwrap().trusts(&[der(&certificate)]).unwrap();
+            pki.server_config(&TlsFlags::default()).unwrap();
+        }
     }
 
     /// pkg/apis/certificates/helpers.go: ValidateKubeletClientCSR, ValidateKubeletServingCSR.

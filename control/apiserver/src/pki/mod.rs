@@ -6,14 +6,15 @@
 //! sa.key  sa.pub               signs service accounts' tokens
 //! ```
 //!
-//! The names are kubeadm's, so that a folder of kubeadm's serves as it is (with keys in PKCS #8). Nothing that is there
-//! is overwritten but the serving certificate: each of the others has been handed out. Work is done at start only.
+//! The names are kubeadm's, and a folder of kubeadm's serves as it is. Nothing that is there is overwritten but the
+//! serving certificate: each of the others has been handed out. Work is done at start only.
 
 mod authority;
 mod files;
 mod kubeconfig;
 mod leaf;
 mod names;
+pub(crate) mod private_key;
 mod request;
 mod tls;
 

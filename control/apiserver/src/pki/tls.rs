@@ -124,3 +124,66 @@ impl ClientCertVerifier for AnyClient {
         self.0.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Names;
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio_rustls::rustls::ClientConfig;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    fn opened() -> (tempfile::TempDir, Pki) {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::open(dir.path(), &Names::default()).unwrap();
+        (dir, pki)
+    }
+
+    /// What the server sees of a client with this certificate: the chain, and the protocol that was agreed on.
+    fn shaken(pki: &Pki, client: Option<(String, String)>) -> (usize, Vec<u8>) {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificates(&pki.path("ca.crt")).unwrap().remove(0)).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![cert], key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(pki.server_config(&TlsFlags::default()).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (near, far) = duplex(1 << 16);
+            let name = "kubernetes.default.svc".try_into().unwrap();
+            let client = async {
+                let mut stream = TlsConnector::from(Arc::new(config)).connect(name, near).await.unwrap();
+                stream.write_all(b"x").await.unwrap();
+                stream
+            };
+            let server = async {
+                let mut stream = acceptor.accept(far).await.unwrap();
+                stream.read_u8().await.unwrap();
+                let session = stream.get_ref().1;
+                let chain = session.peer_certificates().map_or(0, <[_]>::len);
+                (chain, session.alpn_protocol().unwrap_or_default().to_vec())
+            };
+            tokio::join!(client, server).1
+        })
+    }
+
+    /// Upstream's `tls.RequestClientCert`: the handshake takes any client.
+    #[test]
+    fn the_handshake_takes_any_client() {
+        let (_dir, pki) = opened();
+        let (_other_dir, other) = opened();
+        assert_eq!(shaken(&pki, None), (0, b"h2".to_vec()));
+        assert_eq!(shaken(&pki, Some(pki.client_certificate("jane", &["dev", "ops"]).unwrap())).0, 1);
+        // It may be of any CA: told which ones identify a client, most clients send none of another.
+        let shown = shaken(&pki, Some(other.client_certificate("jane", &[]).unwrap())).0;
+        assert!(shown <= 1);
+    }
+}

@@ -69,7 +69,7 @@ impl Graph {
         }
         let node = object.and_then(|pod| pod["spec"]["nodeName"].as_str()).filter(|node| !node.is_empty());
         let (Some(object), Some(node)) = (object, node) else { return };
-        let mut needs: Vec<(Kind, Box<str>)> = vec![(Kind::Pod, own.into())];
+        let mut needs: Vec<(Kind, Box<str>)> = Vec::new();
         // A mirror pod may refer to anything, for its node wrote it: it counts for itself alone.
         if object["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() {
             let boxed = |kind| move |name: &str| (kind, name.into());
@@ -139,6 +139,7 @@ impl Graph {
         let by_volume =
             |own: &str| self.volumes.get(own).is_some_and(|volume| direct(Kind::Claim, volume.claim.clone()));
         match kind {
+            Kind::Pod => self.pods.get(&name(namespace, own)).is_some_and(|pod| *pod.node == *node),
             Kind::Volume => by_volume(own),
             Kind::Attachment => self.attachments.get(own).is_some_and(|on| **on == *node),
             Kind::Secret => {

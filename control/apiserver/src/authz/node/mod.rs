@@ -6,6 +6,7 @@
 //! One rule is upstream's of before 1.32: a node may list all pods, for a field selector is not among what an
 //! authorizer is asked.
 
+mod audience;
 mod graph;
 mod references;
 mod restriction;

@@ -2,11 +2,11 @@
 //!
 //! Source: `plugin/pkg/admission/noderestriction/admission.go`, with its messages.
 
-use super::{LEASES, name_of, references};
+use super::{LEASES, audience, name_of, references};
 use crate::authn::Lookup;
-use crate::authz::qualified;
+use crate::authz::{Authorizer, qualified};
 use crate::refusal::Refusal;
-use crate::request::User;
+use crate::request::{Attributes, User};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -35,32 +35,79 @@ pub struct NodeWrite<'a> {
 
 /// Whether a write is allowed, as far as it is a node's.
 pub fn restrict(write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusal> {
+    judge(write, lookup, &|_| false)
+}
+
+impl Authorizer {
+    /// The same, where RBAC may let a node ask for tokens for audiences that no volume of the pod names.
+    pub fn restrict_node(&self, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Result<(), Refusal> {
+        judge(write, lookup, &|audience| {
+            let asked = Attributes {
+                user: write.user,
+                verb: "request-serviceaccounts-token-audience",
+                group: "",
+                version: "",
+                resource: audience,
+                subresource: "",
+                namespace: write.namespace,
+                name: write.name,
+                path: "",
+            };
+            !audience.is_empty() && self.decide(&asked).allows()
+        })
+    }
+}
+
+fn judge(write: &NodeWrite<'_>, lookup: &dyn Lookup, may: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
     let Some(node) = name_of(write.user) else { return Ok(()) };
     let checked = match (write.group, write.resource, write.subresource) {
-        _ if node.is_empty() => Err(format!("could not determine node from user {:?}", write.user.name)),
+        _ if node.is_empty() => no(format!("could not determine node from user {:?}", write.user.name)),
         ("", "pods", "") => pod(node, write, lookup),
         ("", "pods", "status") => pod_status(node, write),
         ("", "pods", "eviction") => eviction(node, write, lookup),
         ("", "pods", other) => {
-            Err(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))
+            no(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))
         }
         ("", "nodes", _) => own_node(node, write),
         ("", "persistentvolumeclaims", "status") => claim_status(node, write),
-        ("", "persistentvolumeclaims", _) => Err("may only update PVC status".into()),
-        ("", "serviceaccounts", "token") => token(node, write, lookup),
+        ("", "persistentvolumeclaims", _) => no("may only update PVC status"),
+        ("", "serviceaccounts", "token") => token(node, write, lookup, may),
         ("coordination.k8s.io", "leases", _) => match () {
             () if write.namespace != LEASES => {
-                Err(format!("can only access leases in the {LEASES:?} system namespace"))
+                no(format!("can only access leases in the {LEASES:?} system namespace"))
             }
             () => same_name(node, write, "node lease"),
         },
         ("storage.k8s.io", "csinodes", _) => same_name(node, write, "CSINode"),
         _ => Ok(()),
     };
-    checked.map_err(|why| Refusal::forbidden(&qualified(write.group, write.resource), write.name, why))
+    checked.map_err(|why| match why {
+        Why::Forbidden(why) => Refusal::forbidden(&qualified(write.group, write.resource), write.name, why),
+        Why::Missing(resource, name) => Refusal::not_found(resource, &name),
+    })
 }
 
-type Checked = Result<(), String>;
+/// Why not.
+enum Why {
+    Forbidden(String),
+    /// Something that the write refers to is not there.
+    Missing(&'static str, String),
+}
+
+type Checked = Result<(), Why>;
+
+fn no(why: impl Into<String>) -> Checked {
+    Err(Why::Forbidden(why.into()))
+}
+
+fn found(
+    lookup: &dyn Lookup,
+    resource: &'static str,
+    namespace: &str,
+    name: &str,
+) -> Result<std::sync::Arc<Value>, Why> {
+    lookup.object(resource, namespace, name).ok_or_else(|| Why::Missing(resource, name.to_owned()))
+}
 
 fn object(value: Option<&Value>) -> &Value {
     value.unwrap_or(&Value::Null)
@@ -71,15 +118,15 @@ fn same_name(node: &str, write: &NodeWrite<'_>, what: &str) -> Checked {
     if told == node && (write.name.is_empty() || write.name == node) {
         return Ok(());
     }
-    Err(format!("can only access {what} with the same name as the requesting node"))
+    no(format!("can only access {what} with the same name as the requesting node"))
 }
 
 fn pod(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
     match write.operation {
         "create" => mirror_pod(node, object(write.new), lookup),
         "delete" if object(write.old)["spec"]["nodeName"] == node => Ok(()),
-        "delete" => Err(format!("node {node:?} can only delete pods with spec.nodeName set to itself")),
-        other => Err(format!(
+        "delete" => no(format!("node {node:?} can only delete pods with spec.nodeName set to itself")),
+        other => no(format!(
             "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
             other.to_uppercase()
         )),
@@ -90,12 +137,12 @@ fn pod(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
 fn mirror_pod(node: &str, pod: &Value, lookup: &dyn Lookup) -> Checked {
     const MIRROR: &str = "kubernetes.io/config.mirror";
     if pod["metadata"]["annotations"][MIRROR].is_null() {
-        return Err(format!(
+        return no(format!(
             "pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods"
         ));
     }
     if pod["spec"]["nodeName"] != node {
-        return Err(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+        return no(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
     }
     owned(node, pod, lookup)?;
     let spec = &pod["spec"];
@@ -115,19 +162,19 @@ fn mirror_pod(node: &str, pod: &Value, lookup: &dyn Lookup) -> Checked {
         (references::each(&spec["resourceClaims"]).next().is_some(), "resourceclaims"),
     ];
     match refers.iter().find(|(refers, _)| *refers) {
-        Some((_, what)) => Err(format!("node {node:?} can not create pods that reference {what}")),
+        Some((_, what)) => no(format!("node {node:?} can not create pods that reference {what}")),
         None => Ok(()),
     }
 }
 
 fn owned(node: &str, pod: &Value, lookup: &dyn Lookup) -> Checked {
     let owners: Vec<&Value> = references::each(&pod["metadata"]["ownerReferences"]).collect();
-    let itself = Err(format!("node {node:?} can only create pods with an owner reference set to itself"));
+    let itself = no(format!("node {node:?} can only create pods with an owner reference set to itself"));
     let owner = match owners[..] {
         [] => return itself,
         [owner] => owner,
         _ => {
-            return Err(format!(
+            return no(format!(
                 "node {node:?} can only create pods with a single owner reference set to itself"
             ));
         }
@@ -136,33 +183,34 @@ fn owned(node: &str, pod: &Value, lookup: &dyn Lookup) -> Checked {
         return itself;
     }
     if owner["controller"] != true {
-        return Err(format!(
+        return no(format!(
             "node {node:?} can only create pods with a controller owner reference set to itself"
         ));
     }
     if owner["blockOwnerDeletion"] == true {
-        return Err(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
+        return no(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
     }
-    let found = lookup.object("nodes", "", node).ok_or_else(|| format!("nodes {node:?} not found"))?;
-    let (own, told) = (&found["metadata"]["uid"], &owner["uid"]);
-    if own == told { Ok(()) } else { Err(format!("node {node} UID mismatch: expected {own} got {told}")) }
+    let found = found(lookup, "nodes", "", node)?;
+    let uid = |object: &Value| object["uid"].as_str().unwrap_or_default().to_owned();
+    let (told, own) = (uid(owner), uid(&found["metadata"]));
+    if own == told { Ok(()) } else { no(format!("node {node} UID mismatch: expected {told} got {own}")) }
 }
 
 fn pod_status(node: &str, write: &NodeWrite<'_>) -> Checked {
     let (old, new) = (object(write.old), object(write.new));
     if write.operation != "update" {
-        return Err(format!("unexpected operation {:?}", write.operation.to_uppercase()));
+        return no(format!("unexpected operation {:?}", write.operation.to_uppercase()));
     }
     if old["spec"]["nodeName"] != node {
-        return Err(format!(
+        return no(format!(
             "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
         ));
     }
     if !same(&old["metadata"]["labels"], &new["metadata"]["labels"]) {
-        return Err(format!("node {node:?} cannot update labels through pod status"));
+        return no(format!("node {node:?} cannot update labels through pod status"));
     }
     if !same(&old["status"]["resourceClaimStatuses"], &new["status"]["resourceClaimStatuses"]) {
-        return Err(format!("node {node:?} cannot update resource claim statuses"));
+        return no(format!("node {node:?} cannot update resource claim statues"));
     }
     Ok(())
 }
@@ -180,19 +228,18 @@ fn same(one: &Value, other: &Value) -> bool {
 
 fn eviction(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
     if write.operation != "create" {
-        return Err(format!("unexpected operation {:?}", write.operation.to_uppercase()));
+        return no(format!("unexpected operation {:?}", write.operation.to_uppercase()));
     }
     let told = object(write.new)["metadata"]["name"].as_str().unwrap_or_default();
     let name = if write.name.is_empty() { told } else { write.name };
     if name.is_empty() {
-        return Err("could not determine pod from request data".into());
+        return no("could not determine pod from request data");
     }
-    let pod = lookup.object("pods", write.namespace, name);
-    let pod = pod.ok_or_else(|| format!("pods {name:?} not found"))?;
+    let pod = found(lookup, "pods", write.namespace, name)?;
     if pod["spec"]["nodeName"] == node {
         return Ok(());
     }
-    Err(format!("node {node} can only evict pods with spec.nodeName set to itself"))
+    no(format!("node {node} can only evict pods with spec.nodeName set to itself"))
 }
 
 fn own_node(node: &str, write: &NodeWrite<'_>) -> Checked {
@@ -200,7 +247,7 @@ fn own_node(node: &str, write: &NodeWrite<'_>) -> Checked {
     let told = new["metadata"]["name"].as_str().unwrap_or_default();
     let name = if write.name.is_empty() { told } else { write.name };
     if name != node {
-        return Err(format!("node {node:?} is not allowed to modify node {name:?}"));
+        return no(format!("node {node:?} is not allowed to modify node {name:?}"));
     }
     let label = |one: &Value, key: &str| one["metadata"]["labels"].get(key).cloned();
     let keys = |one: &Value| -> BTreeSet<String> {
@@ -212,26 +259,24 @@ fn own_node(node: &str, write: &NodeWrite<'_>) -> Checked {
     let forbidden = forbidden.join(", ");
     match write.operation {
         "create" if !new["spec"]["configSource"].is_null() => {
-            Err(format!("node {node:?} is not allowed to create pods with a non-nil configSource"))
+            no(format!("node {node:?} is not allowed to create pods with a non-nil configSource"))
         }
         "create" if !forbidden.is_empty() => {
-            Err(format!("node {node:?} is not allowed to set the following labels: {forbidden}"))
+            no(format!("node {node:?} is not allowed to set the following labels: {forbidden}"))
         }
         "update"
             if !new["spec"]["configSource"].is_null()
                 && old["spec"]["configSource"] != new["spec"]["configSource"] =>
         {
-            Err(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource"))
+            no(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource"))
         }
         "update" if !same(&old["spec"]["taints"], &new["spec"]["taints"]) => {
-            Err(format!("node {node:?} is not allowed to modify taints"))
+            no(format!("node {node:?} is not allowed to modify taints"))
         }
         "update" if !same(&old["metadata"]["ownerReferences"], &new["metadata"]["ownerReferences"]) => {
-            Err(format!("node {node:?} is not allowed to modify ownerReferences"))
+            no(format!("node {node:?} is not allowed to modify ownerReferences"))
         }
-        "update" if !forbidden.is_empty() => {
-            Err(format!("node {node:?} is not allowed to modify labels: {forbidden}"))
-        }
+        "update" if !forbidden.is_empty() => no(format!("is not allowed to modify labels: {forbidden}")),
         _ => Ok(()),
     }
 }
@@ -266,7 +311,7 @@ fn is_forbidden(label: &str) -> bool {
 
 fn claim_status(node: &str, write: &NodeWrite<'_>) -> Checked {
     if write.operation != "update" {
-        return Err(format!("unexpected operation {:?}", write.operation.to_uppercase()));
+        return no(format!("unexpected operation {:?}", write.operation.to_uppercase()));
     }
     let rest = |claim: &Value| {
         let mut rest = claim.clone();
@@ -284,35 +329,38 @@ fn claim_status(node: &str, write: &NodeWrite<'_>) -> Checked {
     if rest(object(write.old)) == rest(object(write.new)) {
         return Ok(());
     }
-    Err(format!(
-        "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
+    no(format!(
+        "node {node:?} is not allowed to update fields other than status.capacity and status.conditions"
     ))
 }
 
-fn token(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup) -> Checked {
+fn token(node: &str, write: &NodeWrite<'_>, lookup: &dyn Lookup, may: &dyn Fn(&str) -> bool) -> Checked {
     if write.operation != "create" {
         return Ok(());
     }
     let bound = &object(write.new)["spec"]["boundObjectRef"];
     let text = |key: &str| bound[key].as_str().unwrap_or_default();
     if text("apiVersion") != "v1" || text("kind") != "Pod" || text("name").is_empty() {
-        return Err("node requested token not bound to a pod".into());
+        return no("node requested token not bound to a pod");
     }
     let uid = text("uid");
     if uid.is_empty() {
-        return Err("node requested token with a pod binding without a uid".into());
+        return no("node requested token with a pod binding without a uid");
     }
     let name = text("name");
-    let pod = lookup.object("pods", write.namespace, name);
-    let pod = pod.ok_or_else(|| format!("pods {name:?} not found"))?;
+    let pod = found(lookup, "pods", write.namespace, name)?;
     if pod["metadata"]["uid"] != uid {
-        return Err(format!(
+        return no(format!(
             "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have \
              been deleted and then recreated"
         ));
     }
     if pod["spec"]["nodeName"] != node {
-        return Err("node requested token bound to a pod scheduled on a different node".into());
+        return no("node requested token bound to a pod scheduled on a different node");
     }
-    Ok(())
+    match audience::asked(object(write.new)) {
+        None => no("node may only request 0 or 1 audiences"),
+        Some(one) if audience::is_wanted(&pod, write.namespace, one, lookup) || may(one) => Ok(()),
+        Some(one) => no(format!("audience {one:?} not found in pod spec volume")),
+    }
 }

@@ -141,7 +141,9 @@ impl Lookup for Pods {
     fn object(&self, resource: &str, _: &str, name: &str) -> Option<Arc<Value>> {
         let object = match (resource, name) {
             ("nodes", "a") => json!({"metadata": {"uid": "node-a"}}),
-            ("pods", "p") => json!({"metadata": {"uid": "1"}, "spec": {"nodeName": "a"}}),
+            ("pods", "p") => json!({"metadata": {"uid": "1"}, "spec": {"nodeName": "a", "volumes": [
+                {"projected": {"sources": [{"serviceAccountToken": {}}]}}, {"csi": {"driver": "d"}}]}}),
+            ("csidrivers", "d") => json!({"spec": {"tokenRequests": [{"audience": "vault"}]}}),
             ("pods", "q") => json!({"metadata": {"uid": "2"}, "spec": {"nodeName": "b"}}),
             _ => return None,
         };
@@ -235,16 +237,15 @@ fn a_node_writes_its_own_things() {
             .ends_with(r#"is not allowed to modify node "b""#)
     );
 
-    let token = |name: &str, uid: &str| {
+    let token_for = |name: &str, uid: &str, audiences: &[&str]| {
         let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid});
-        write(
-            "create",
-            "serviceaccounts/token",
-            "web",
-            json!({"spec": {"boundObjectRef": bound}}),
-            Value::Null,
-        )
+        let request = json!({"spec": {"boundObjectRef": bound, "audiences": audiences}});
+        write("create", "serviceaccounts/token", "web", request, Value::Null)
     };
+    let token = |name: &str, uid: &str| token_for(name, uid, &[]);
+    assert_eq!(token_for("p", "1", &["vault"]), "");
+    assert!(token_for("p", "1", &["other"]).ends_with(r#"audience "other" not found in pod spec volume"#));
+    assert!(token_for("p", "1", &["vault", "other"]).ends_with("0 or 1 audiences"));
     assert_eq!(token("p", "1"), "");
     assert!(token("p", "9").contains("does not match the UID in record"));
     assert!(token("q", "2").ends_with("scheduled on a different node"));
