@@ -6,6 +6,7 @@
 mod batch;
 mod cluster;
 mod config;
+mod endpoints;
 mod metadata;
 mod network;
 mod pod;
@@ -56,12 +57,12 @@ pub fn rules(group: &str, kind: &str) -> &'static Rules {
         ("", "Node") => &cluster::NODE,
         ("", "LimitRange") => &cluster::LIMIT_RANGE,
         ("", "ResourceQuota") => &cluster::RESOURCE_QUOTA,
-        ("", "Endpoints") => &network::ENDPOINTS,
+        ("", "Endpoints") => &endpoints::ENDPOINTS,
         ("", "PersistentVolume") => &storage::PERSISTENT_VOLUME,
         ("", "PersistentVolumeClaim") => &storage::PERSISTENT_VOLUME_CLAIM,
         ("batch", "Job") => &batch::JOB,
         ("batch", "CronJob") => &batch::CRON_JOB,
-        ("discovery.k8s.io", "EndpointSlice") => &network::ENDPOINT_SLICE,
+        ("discovery.k8s.io", "EndpointSlice") => &endpoints::ENDPOINT_SLICE,
         ("networking.k8s.io", kind) => networking(kind),
         ("autoscaling", "HorizontalPodAutoscaler") => &scaling::AUTOSCALER,
         ("autoscaling", "Scale") => &scaling::SCALE,

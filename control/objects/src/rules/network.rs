@@ -1,15 +1,14 @@
-//! Ingresses, ingress classes, network policies, endpoints and endpoint slices, service networks.
+//! Ingresses, ingress classes, network policies, service networks.
 //!
-//! Source: `pkg/apis/networking`, `pkg/apis/discovery`, `pkg/apis/core`: `defaults.go` and `validation.go`.
+//! Source: `pkg/apis/networking`: `defaults.go` and `validation.go`.
 
 use super::metadata::told;
-use super::reading::{at, default, each, has, int, items, set, text, with, within};
+use super::reading::{at, default, each, has, int, items, text, with, within};
 use super::selecting::label_selector;
 use super::{Rules, pod};
 use crate::fault::Faults;
 use crate::names;
 use serde_json::{Value, json};
-use std::collections::HashSet;
 
 /// Of ingresses.
 pub const INGRESS: Rules = Rules {
@@ -55,35 +54,6 @@ pub const NETWORK_POLICY: Rules = Rules {
     },
     validate: network_policy,
     validate_update: |new, _, faults| network_policy(new, faults),
-};
-
-/// Of endpoints.
-pub const ENDPOINTS: Rules = Rules {
-    default: |object| {
-        each(object, "subsets", |subset| each(subset, "ports", |port| default(port, "protocol", "TCP")))
-    },
-    validate: endpoints,
-    validate_update: |new, _, faults| endpoints(new, faults),
-};
-
-/// Of endpoint slices.
-pub const ENDPOINT_SLICE: Rules = Rules {
-    default: |object| {
-        each(object, "ports", |port| {
-            default(port, "name", "");
-            default(port, "protocol", "TCP");
-        });
-        if !has(object, "endpoints") {
-            set(object, "endpoints", json!([]));
-        }
-    },
-    validate: endpoint_slice,
-    validate_update: |new, old, faults| {
-        endpoint_slice(new, faults);
-        if text(new, "addressType") != text(old, "addressType") {
-            faults.invalid("addressType", text(new, "addressType"), "field is immutable");
-        }
-    },
 };
 
 /// Of networks of services.
@@ -290,84 +260,6 @@ fn peer(peer: &Value, field: &str, faults: &mut Faults) {
     }
 }
 
-/// Source: `ValidateEndpoints`.
-fn endpoints(object: &Value, faults: &mut Faults) {
-    for (index, subset) in items(object, "subsets").iter().enumerate() {
-        let field = format!("subsets[{index}]");
-        if items(subset, "addresses").is_empty() && items(subset, "notReadyAddresses").is_empty() {
-            faults.required(&field, "must specify `addresses` or `notReadyAddresses`");
-        }
-        for key in ["addresses", "notReadyAddresses"] {
-            for (index, address) in items(subset, key).iter().enumerate() {
-                let ip = text(address, "ip");
-                told(names::ip(ip), &format!("{field}.{key}[{index}].ip"), ip, faults);
-            }
-        }
-        let ports = items(subset, "ports");
-        for (index, port) in ports.iter().enumerate() {
-            let field = format!("{field}.ports[{index}]");
-            if text(port, "name").is_empty() && ports.len() > 1 {
-                faults.required(format!("{field}.name"), "");
-            }
-            let number = int(port, "port").unwrap_or(0);
-            for text in names::port_number(number) {
-                faults.invalid(format!("{field}.port"), number, text);
-            }
-        }
-    }
-}
-
-/// Source: `ValidateEndpointSlice`.
-fn endpoint_slice(object: &Value, faults: &mut Faults) {
-    let kind = text(object, "addressType");
-    match kind {
-        "" => faults.required("addressType", ""),
-        "IPv4" | "IPv6" | "FQDN" => {}
-        other => faults.not_supported("addressType", other, &["FQDN", "IPv4", "IPv6"]),
-    }
-    let list = items(object, "endpoints");
-    if list.len() > 1000 {
-        faults.add(
-            crate::fault::FaultKind::TooMany,
-            "endpoints",
-            Value::Null,
-            "must have at most 1000 items",
-        );
-    }
-    for (index, one) in list.iter().enumerate() {
-        let field = format!("endpoints[{index}]");
-        let addresses = items(one, "addresses");
-        if addresses.is_empty() {
-            faults.required(format!("{field}.addresses"), "must contain at least 1 address");
-        }
-        for (at, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
-            let field = format!("{field}.addresses[{at}]");
-            let ip = address.parse::<std::net::IpAddr>();
-            match (kind, ip) {
-                ("IPv4", Ok(ip)) if ip.is_ipv4() => {}
-                ("IPv4", _) => faults.invalid(field, address, "must be a valid IPv4 address"),
-                ("IPv6", Ok(ip)) if ip.is_ipv6() => {}
-                ("IPv6", _) => faults.invalid(field, address, "must be a valid IPv6 address"),
-                _ => told(names::dns1123_subdomain(address), &field, address, faults),
-            }
-        }
-    }
-    let mut seen = HashSet::new();
-    for (index, port) in items(object, "ports").iter().enumerate() {
-        let (field, name) = (format!("ports[{index}]"), text(port, "name"));
-        if !seen.insert(name) {
-            faults.duplicate(format!("{field}.name"), name);
-        }
-        if !name.is_empty() {
-            told(names::dns1123_label(name), &format!("{field}.name"), name, faults);
-        }
-        let protocol = text(port, "protocol");
-        if !matches!(protocol, "TCP" | "UDP" | "SCTP") {
-            faults.not_supported(format!("{field}.protocol"), protocol, &["SCTP", "TCP", "UDP"]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,20 +305,6 @@ mod tests {
                 "spec.ingress[0].ports[0].endPort: Invalid value: 1: must be greater than or equal to `port`: 5",
                 "spec.ingress[0].from[0]: Required value: must specify a peer",
                 "spec.ingress[0].from[1].ipBlock.cidr: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-            ]
-        );
-    }
-
-    #[test]
-    fn endpoint_slices() {
-        assert_eq!(
-            wrong(
-                &ENDPOINT_SLICE,
-                json!({"addressType": "IPv4", "endpoints": [{"addresses": ["::1"]}], "ports": [{"port": 1}, {"port": 2}]})
-            ),
-            [
-                "endpoints[0].addresses[0]: Invalid value: \"::1\": must be a valid IPv4 address",
-                "ports[1].name: Duplicate value: \"\"",
             ]
         );
     }
