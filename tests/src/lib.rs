@@ -4,6 +4,7 @@
 //! with the tools that a person would use, and takes it down even when it panics. A test that lacks root or a
 //! program fails and names the command that provides it. Tests of the embedded etcd put up servers instead of labs.
 
+pub mod apiserver;
 pub mod etcd;
 mod lab;
 mod machine;

@@ -7,4 +7,25 @@
 //!
 //! A kind is one descriptor in `kinds`; everything else is generic.
 
+pub mod api;
+pub mod authn;
+pub mod authz;
+pub mod bootstrap;
+pub mod cache;
+mod convert;
+mod discovery;
+pub mod kinds;
+mod metrics;
+pub mod object;
+mod openapi;
+pub mod pki;
+pub mod plugins;
+pub mod policy;
+pub mod refusal;
 pub mod request;
+pub mod rest;
+pub mod run;
+pub mod server;
+pub mod services;
+pub mod status;
+pub mod store;

@@ -40,41 +40,13 @@ pub struct EtcdFlags {
 impl EtcdFlags {
     /// A client; it connects when it is first used, and again whenever the connection breaks.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(Duration::from_secs(2))
-            .with_keep_alive(Duration::from_secs(10), Duration::from_secs(5));
-        if let (Some(user), Some(password)) = (&self.etcd_username, &self.etcd_password) {
-            options = options.with_user(user, password);
-        }
-        if let Some(tls) = self.tls()? {
-            options = options.with_tls(tls);
-        }
-        let client = Client::connect(&self.etcd_endpoints, Some(options)).await;
-        client.with_context(|| format!("etcd endpoints {}", self.etcd_endpoints.join(",")))
-    }
-
-    fn tls(&self) -> anyhow::Result<Option<TlsOptions>> {
-        let https = self.etcd_endpoints.iter().filter(|e| e.starts_with("https://")).count();
-        let files = self.etcd_cafile.is_some() || self.etcd_certfile.is_some();
-        if https == 0 {
-            anyhow::ensure!(
-                !files,
-                "certificates are given, but no etcd endpoint begins with https://: the connection would be in the clear"
-            );
-            return Ok(None);
-        }
-        anyhow::ensure!(
-            https == self.etcd_endpoints.len(),
-            "some etcd endpoints begin with https:// and some do not: give all of one kind"
-        );
-        let read =
-            |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let ca = self.etcd_cafile.as_ref().context("an https:// endpoint needs --etcd-cafile")?;
-        let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
-        if let (Some(cert), Some(key)) = (&self.etcd_certfile, &self.etcd_keyfile) {
-            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
-        }
-        Ok(Some(tls))
+        let user = self.etcd_username.as_deref().zip(self.etcd_password.as_deref());
+        let files = Files {
+            ca: self.etcd_cafile.as_ref(),
+            cert: self.etcd_certfile.as_ref(),
+            key: self.etcd_keyfile.as_ref(),
+        };
+        connect(&self.etcd_endpoints, &files, user).await
     }
 
     /// The endpoints' addresses, for the choice of the interface. A name is looked up once.
@@ -98,4 +70,56 @@ impl EtcdFlags {
         };
         self.etcd_endpoints.iter().map(host).flat_map(resolve).collect()
     }
+}
+
+/// Files of a TLS client, each in PEM.
+pub struct Files<'a> {
+    /// The CA that signed the server's certificate.
+    pub ca: Option<&'a PathBuf>,
+    /// The client's certificate.
+    pub cert: Option<&'a PathBuf>,
+    /// Its key.
+    pub key: Option<&'a PathBuf>,
+}
+
+/// A client; it connects when it is first used, and again whenever the connection breaks.
+pub async fn connect(
+    endpoints: &[String],
+    files: &Files<'_>,
+    user: Option<(&str, &str)>,
+) -> anyhow::Result<Client> {
+    let mut options = ConnectOptions::new()
+        .with_connect_timeout(Duration::from_secs(2))
+        .with_keep_alive(Duration::from_secs(10), Duration::from_secs(5));
+    if let Some((user, password)) = user {
+        options = options.with_user(user, password);
+    }
+    if let Some(tls) = tls(endpoints, files)? {
+        options = options.with_tls(tls);
+    }
+    let client = Client::connect(endpoints, Some(options)).await;
+    client.with_context(|| format!("etcd endpoints {}", endpoints.join(",")))
+}
+
+fn tls(endpoints: &[String], files: &Files<'_>) -> anyhow::Result<Option<TlsOptions>> {
+    let https = endpoints.iter().filter(|e| e.starts_with("https://")).count();
+    if https == 0 {
+        anyhow::ensure!(
+            files.ca.is_none() && files.cert.is_none(),
+            "certificates are given, but no etcd endpoint begins with https://: the connection would be in the clear"
+        );
+        return Ok(None);
+    }
+    anyhow::ensure!(
+        https == endpoints.len(),
+        "some etcd endpoints begin with https:// and some do not: give all of one kind"
+    );
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let ca = files.ca.context("an https:// endpoint needs --etcd-cafile")?;
+    let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
+    if let (Some(cert), Some(key)) = (files.cert, files.key) {
+        tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+    }
+    Ok(Some(tls))
 }

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use weft_etcd::{AutoCompaction, Config, Etcd};
 
+use crate::flags::duration;
 use crate::listen_urls::{self, Listener};
 use crate::{logs, systemd};
 
@@ -206,46 +207,11 @@ fn retention(mode: Mode, text: &str) -> anyhow::Result<AutoCompaction> {
     Ok(kept)
 }
 
-/// Reads a duration as Go writes it: `1h30m`, `10s`, `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text}: is no duration such as 10m, 1h30m or 500ms");
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..letters] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 0.001,
-            _ => return Err(wrong()),
-        };
-        total += Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())?;
-        rest = &rest[letters..];
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
     use super::*;
-
-    #[test]
-    fn durations_are_read_as_go_writes_them() {
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("1.5s500ms"), Ok(Duration::from_secs(2)));
-        for wrong in ["", "5", "m", "1x", "-1s", "1..2s"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn retention_is_read_as_etcd_reads_it() {

@@ -3,6 +3,7 @@
 //! Components are libraries with one entrance each; this crate alone reads flags, builds clients and
 //! TLS, sets up logs, and owns the one health-and-metrics listener that every daemon uses.
 
+mod apiserver;
 mod cni;
 mod embedded;
 mod etcd;
@@ -33,6 +34,8 @@ enum Command {
     Flannel(Box<flannel::Flags>),
     /// Embedded state: a single-node server that speaks etcd v3. Flags and environment are etcd's.
     Etcd(Box<etcd_server::Flags>),
+    /// The Kubernetes API. Flags are kube-apiserver's.
+    Apiserver(Box<apiserver::Flags>),
     /// The service proxy: ClusterIP and NodePort by eBPF. Flags are kube-proxy's.
     Proxy(Box<proxy::Command>),
     /// Tools for a node's container networks.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Flannel(flags) => flannel::main(&flags),
         Command::Etcd(flags) => etcd_server::main(&flags),
+        Command::Apiserver(flags) => apiserver::main(&flags),
         Command::Proxy(proxy) => proxy::main(*proxy),
         Command::Cni(cni) => cni::main(&cni),
         Command::Lab(lab) => lab.run().map_err(Into::into),

@@ -93,11 +93,7 @@ impl Kind {
 /// # Panics
 /// When it is not there.
 pub fn distro(program: &str) -> PathBuf {
-    let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe.ancestors().nth(3).map(Path::to_owned).unwrap_or_default();
-    let path = target.join("etcd-3.5.1").join(program);
-    assert!(path.is_file(), "{} is not there; run `cargo xtask setup`", path.display());
-    path
+    crate::apiserver::peer("etcd-3.5.1", program)
 }
 
 /// A server that runs, or that was killed and can be started again on its data.
@@ -308,7 +304,7 @@ fn tail(log: &str) -> String {
 }
 
 /// Where folders go.
-fn room() -> PathBuf {
+pub fn room() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
