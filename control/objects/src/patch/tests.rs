@@ -107,8 +107,9 @@ fn no_directive_ends_up_in_the_object() {
     check(
         value!({}),
         value!({"containers": [{"name": "a", "$patch": "delete"}, {"name": "b", "env": [{"name": "X", "$patch": "delete"}]}],
-            "volumes": [{"name": "v", "$retainKeys": ["name", "emptyDir"], "emptyDir": {}}]}),
-        value!({"containers": [{"name": "b", "env": []}], "volumes": [{"name": "v", "emptyDir": {}}]}),
+            "volumes": [{"name": "v", "$retainKeys": ["name", "emptyDir"], "emptyDir": {}}],
+            "securityContext": {"$patch": "delete"}, "nodeSelector": {"$patch": "replace", "a": "b"}}),
+        value!({"containers": [{"name": "b", "env": []}], "volumes": [{"name": "v", "emptyDir": {}}], "nodeSelector": {"a": "b"}}),
     );
 }
 
