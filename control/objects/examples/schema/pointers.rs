@@ -148,6 +148,22 @@ const POINTERS: &[&str] = &[
     "HostPathVolumeSource.type",
 ];
 
+/// Fields that the definitions call optional and that Go prints all the same.
+const ALWAYS: &[&str] = &[
+    "StatefulSetSpec.serviceName",
+    "StatefulSetStatus.availableReplicas",
+    "PodDisruptionBudgetStatus.currentHealthy",
+    "PodDisruptionBudgetStatus.desiredHealthy",
+    "PodDisruptionBudgetStatus.disruptionsAllowed",
+    "PodDisruptionBudgetStatus.expectedPods",
+    "PriorityClass.value",
+];
+
+/// Whether Go prints the field whatever it is.
+pub fn is_always_printed(type_name: &str, field: &str) -> bool {
+    ALWAYS.iter().any(|entry| matches(entry, type_name, field))
+}
+
 /// Whether the field of this type (`io.k8s.api.core.v1.PodSpec`) points to its value.
 pub fn is_pointer(type_name: &str, field: &str, text: bool) -> bool {
     let named = |list: &[&str]| list.iter().any(|entry| matches(entry, type_name, field));
