@@ -160,6 +160,9 @@ fn write_field(
     let type_meta = matches!(field, "apiVersion" | "kind") && numbers == "-";
     if required {
         table.push_str(" required");
+        if pointers::is_left_out(owner, field) {
+            table.push_str(" omitempty");
+        }
     } else if pointers::is_always_printed(owner, field) {
         table.push_str(" always");
     } else if empty_tells && !type_meta && pointers::is_pointer(owner, field, shape == "str") {

@@ -159,6 +159,19 @@ const ALWAYS: &[&str] = &[
     "PriorityClass.value",
 ];
 
+/// Required fields that Go leaves out all the same when they are empty.
+const LEFT_OUT: &[&str] = &[
+    "ContainerRestartRule.action",
+    "ContainerRestartRuleOnExitCodes.operator",
+    "PodCertificateProjection.keyType",
+    "PodCertificateProjection.signerName",
+];
+
+/// Whether Go leaves out a required field that is empty.
+pub fn is_left_out(type_name: &str, field: &str) -> bool {
+    LEFT_OUT.iter().any(|entry| matches(entry, type_name, field))
+}
+
 /// Whether Go prints the field whatever it is.
 pub fn is_always_printed(type_name: &str, field: &str) -> bool {
     ALWAYS.iter().any(|entry| matches(entry, type_name, field))
