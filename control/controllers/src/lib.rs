@@ -7,6 +7,7 @@
 
 mod accounts;
 mod clients;
+mod collector;
 mod error;
 mod kinds;
 mod lease;
@@ -102,6 +103,9 @@ async fn all(clients: Clients, config: Config) {
     match config.root_ca.filter(|_| config.controllers.has(Controller::RootCa)) {
         Some(ca) => listeners.push(root_cas(&mut running, &clients, ca.into())),
         None => tracing::info!("no CA is published to namespaces"),
+    }
+    if config.controllers.has(Controller::GarbageCollector) {
+        running.spawn(collector::run(clients.clone()));
     }
     if config.controllers.has(Controller::ClusterRoleAggregation) {
         cluster_roles(&mut running, &clients);

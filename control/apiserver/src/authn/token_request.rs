@@ -33,6 +33,10 @@ impl ServiceAccounts {
         lookup: &dyn Lookup,
         now: SystemTime,
     ) -> Result<Value, Refusal> {
+        let map = |value: &Value| value.is_null() || value.is_object();
+        if !request.is_object() || !map(&request["metadata"]) || !map(&request["spec"]) {
+            return Err(Refusal::bad_request("the token request's metadata or spec is no object"));
+        }
         let account = lookup.object("serviceaccounts", namespace, name);
         let account = account.ok_or_else(|| Refusal::not_found("serviceaccounts", name))?;
         let mut answer = request.clone();

@@ -16,6 +16,7 @@ mod leaf;
 mod names;
 pub(crate) mod private_key;
 mod request;
+mod serving;
 mod tls;
 
 pub use authority::{Authority, Pki};

@@ -4,13 +4,14 @@
 //! connection, and is judged by its token, so that a kubeconfig with both still works. What the handshake does prove is
 //! that the client holds its certificate's key; who signed it is asked at authentication (`ClientTrust::trusts`).
 
+use super::serving::Serving;
 use super::{Pki, PkiError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
@@ -38,7 +39,7 @@ impl ClientTrust {
     }
 }
 
-const NEXT: &str =
+pub(super) const NEXT: &str =
     "give a PEM file, or leave the flag out for the certificates of the API server's own folder";
 
 impl Pki {
@@ -57,24 +58,23 @@ impl Pki {
         Ok(ClientTrust(verifier.map_err(|e| PkiError::damaged(&own, e, NEXT))?))
     }
 
-    /// For the listener. Called again after `Pki::serving` has made a new certificate.
+    /// For the listener, which shows a certificate that `Pki::serving` has renewed, or somebody in the flags' files, at
+    /// the next handshake.
     pub fn server_config(&self, flags: &TlsFlags) -> Result<Arc<ServerConfig>, PkiError> {
         let own = || (self.path("apiserver.crt"), self.path("apiserver.key"));
         let (cert, key) = flags.serving.clone().unwrap_or_else(own);
-        let private = PrivateKeyDer::from_pem_file(&key).map_err(|e| PkiError::damaged(&key, e, NEXT))?;
+        let serving = Serving::open(cert, key)?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|e| PkiError::making("the listener's TLS", e))?;
         let verifier = Arc::new(AnyClient(self.client_trust(flags)?.0));
-        let config =
-            builder.with_client_cert_verifier(verifier).with_single_cert(certificates(&cert)?, private);
-        let mut config = config.map_err(|e| PkiError::damaged(&cert, e, NEXT))?;
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(serving));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|e| PkiError::damaged(path, e, NEXT))?;
     if all.is_empty() { Err(PkiError::damaged(path, "holds no certificate", NEXT)) } else { Ok(all) }
@@ -131,6 +131,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio_rustls::rustls::ClientConfig;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     fn opened() -> (tempfile::TempDir, Pki) {

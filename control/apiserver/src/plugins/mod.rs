@@ -64,6 +64,9 @@ impl Write<'_> {
 
 /// What is added to an object, after its defaults and before its validation.
 pub fn mutate(write: &Write<'_>, object: &mut Value, cluster: &dyn Cluster) -> Result<(), Refusal> {
+    if !is_shaped(object) {
+        return Err(Refusal::bad_request("the object's metadata, spec or containers are not of their types"));
+    }
     if write.is_of("", "pods") {
         limit_range::fill(write, object, cluster);
         service_account::fill(write, object, cluster)?;
@@ -105,6 +108,20 @@ pub fn check(
         certificates::check(write, object, authorizer)?;
     }
     Ok(())
+}
+
+/// Whether what is written into is an object, or not there. Decoding has seen to it; a fault there must not become a
+/// panic here.
+fn is_shaped(object: &Value) -> bool {
+    let map = |value: &Value| value.is_null() || value.is_object();
+    let (metadata, spec) = (&object["metadata"], &object["spec"]);
+    let container = |container: &Value| {
+        let resources = &container["resources"];
+        container.is_object() && map(resources) && map(&resources["requests"]) && map(&resources["limits"])
+    };
+    object.is_object()
+        && [metadata, spec, &metadata["annotations"]].into_iter().all(map)
+        && each(&spec["containers"]).chain(each(&spec["initContainers"])).all(container)
 }
 
 /// Each element of a list; none if it is no list.

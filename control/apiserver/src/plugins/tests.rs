@@ -308,3 +308,34 @@ fn signers_have_their_approvers_and_nobody_becomes_a_master() {
         "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"
     ));
 }
+
+/// A value of any shape.
+fn anything() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    let keys = "metadata|annotations|spec|containers|initContainers|resources|requests|limits|volumes|tolerations|name";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        "[a-z]{0,3}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(6, 40, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::vec((keys, inner), 0..5)
+                .prop_map(|all| Value::Object(all.into_iter().collect())),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_shape_panics(object in anything(), spec in anything(), containers in anything()) {
+        let objects = limited(json!([{"type": "Container", "default": {"cpu": "1"}, "min": {"cpu": "1"}}]));
+        for resource in ["pods", "nodes", "persistentvolumeclaims", "ingresses.networking.k8s.io"] {
+            drop(admit(resource, object.clone(), None, &objects));
+            drop(admit(resource, json!({"spec": spec}), None, &objects));
+            drop(admit(resource, json!({"spec": {"containers": containers}}), Some(&object), &objects));
+            drop(admit(resource, json!({"spec": {"containers": [containers]}}), None, &objects));
+        }
+    }
+}

@@ -177,6 +177,10 @@ impl Server {
             path: head.path,
         };
         let not_allowed = Failure::method_not_allowed;
+        // A list of the one object of a name is authorized as that object's.
+        let selected = head.query.text("fieldSelector");
+        let selected = selected.split(',').find_map(|term| term.trim().strip_prefix("metadata.name="));
+        let selected = selected.map(|name| name.trim_start_matches('=')).unwrap_or_default();
         let (attributes, verb) = match parsed {
             Parsed::Resource(target) => {
                 let collection = target.name.is_empty();
@@ -185,6 +189,7 @@ impl Server {
                 let (group, version) = (target.kind.group, target.kind.version);
                 let subresource = target.subresource.map_or("", |sub| sub.name());
                 let (namespace, name) = (target.namespace.as_str(), target.name.as_str());
+                let name = if ["list", "watch"].contains(&verb) && name.is_empty() { selected } else { name };
                 let resource = target.kind.plural;
                 (Attributes { verb, group, version, resource, subresource, namespace, name, ..none }, verb)
             }

@@ -133,4 +133,6 @@ fn fits(bytes: &[u8], limits: &Limits) -> Result<(), BodyError> {
 }
 
 #[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,25 @@
 //! Pure functions over JSON values, one small file for a kind or a family of kinds. Source: upstream's `defaults.go`
 //! and `validation.go` of each group, whose paths and words are kept, since clients and people read them.
 
+mod batch;
+mod cluster;
+mod config;
+mod endpoints;
+mod metadata;
+mod network;
+mod pod;
+mod rbac;
+mod reading;
+mod scaling;
+mod selecting;
+mod service;
+mod storage;
+mod workload;
+
+pub use batch::prepare_job;
+pub use metadata::{metadata, metadata_update, name_rule};
+pub use pod::ephemeral_containers_update;
+
 use crate::fault::Faults;
 use serde_json::Value;
 
@@ -22,6 +41,56 @@ const NONE: Rules = Rules { default: |_| {}, validate: |_, _| {}, validate_updat
 
 /// The rules of a kind; the core group's name is empty.
 pub fn rules(group: &str, kind: &str) -> &'static Rules {
-    let _ = (group, kind);
-    &NONE
+    match (group, kind) {
+        ("", "Pod") => &pod::POD,
+        ("", "PodTemplate") => &pod::POD_TEMPLATE,
+        ("", "Service") => &service::SERVICE,
+        ("", "ReplicationController") => &workload::REPLICATION_CONTROLLER,
+        ("", "Namespace") => &config::NAMESPACE,
+        ("", "ConfigMap") => &config::CONFIG_MAP,
+        ("", "Secret") => &config::SECRET,
+        ("apps", "Deployment") => &workload::DEPLOYMENT,
+        ("apps", "ReplicaSet") => &workload::REPLICA_SET,
+        ("apps", "DaemonSet") => &workload::DAEMON_SET,
+        ("apps", "StatefulSet") => &workload::STATEFUL_SET,
+        ("apps", "ControllerRevision") => &workload::CONTROLLER_REVISION,
+        ("", "Node") => &cluster::NODE,
+        ("", "LimitRange") => &cluster::LIMIT_RANGE,
+        ("", "ResourceQuota") => &cluster::RESOURCE_QUOTA,
+        ("", "Endpoints") => &endpoints::ENDPOINTS,
+        ("", "PersistentVolume") => &storage::PERSISTENT_VOLUME,
+        ("", "PersistentVolumeClaim") => &storage::PERSISTENT_VOLUME_CLAIM,
+        ("batch", "Job") => &batch::JOB,
+        ("batch", "CronJob") => &batch::CRON_JOB,
+        ("discovery.k8s.io", "EndpointSlice") => &endpoints::ENDPOINT_SLICE,
+        ("networking.k8s.io", kind) => networking(kind),
+        ("autoscaling", "HorizontalPodAutoscaler") => &scaling::AUTOSCALER,
+        ("autoscaling", "Scale") => &scaling::SCALE,
+        ("policy", "PodDisruptionBudget") => &scaling::DISRUPTION_BUDGET,
+        ("coordination.k8s.io", "Lease") => &cluster::LEASE,
+        ("rbac.authorization.k8s.io", "Role") => &rbac::ROLE,
+        ("rbac.authorization.k8s.io", "ClusterRole") => &rbac::CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::ROLE_BINDING,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &rbac::CLUSTER_ROLE_BINDING,
+        ("storage.k8s.io", "StorageClass") => &storage::STORAGE_CLASS,
+        ("storage.k8s.io", "CSIDriver") => &storage::CSI_DRIVER,
+        ("storage.k8s.io", "VolumeAttachment") => &storage::VOLUME_ATTACHMENT,
+        ("certificates.k8s.io", "CertificateSigningRequest") => &cluster::CERTIFICATE_REQUEST,
+        ("scheduling.k8s.io", "PriorityClass") => &cluster::PRIORITY_CLASS,
+        ("node.k8s.io", "RuntimeClass") => &cluster::RUNTIME_CLASS,
+        _ => &NONE,
+    }
 }
+
+fn networking(kind: &str) -> &'static Rules {
+    match kind {
+        "Ingress" => &network::INGRESS,
+        "IngressClass" => &network::INGRESS_CLASS,
+        "NetworkPolicy" => &network::NETWORK_POLICY,
+        "ServiceCIDR" => &network::SERVICE_CIDR,
+        _ => &NONE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
