@@ -50,9 +50,34 @@ struct Head<'a> {
     headers: &'a HeaderMap,
 }
 
+/// Who asks.
+enum Who<'a> {
+    /// Whom the credentials of the request and the connection's certificates tell.
+    Shows(Option<&'a [CertificateDer<'a>]>),
+    /// A client in this process.
+    Is(User),
+}
+
 impl Server {
     /// Serves a request. `peer` is the connection's certificate chain, the client's own first.
     pub async fn handle<B>(&self, request: Request<B>, peer: Option<&[CertificateDer<'_>]>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, Who::Shows(peer)).await
+    }
+
+    /// Serves a request of a client in this process, which needs to show nothing: all else is as for others.
+    pub async fn handle_as<B>(&self, user: User, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, Who::Is(user)).await
+    }
+
+    async fn answer<B>(&self, request: Request<B>, who: Who<'_>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -66,7 +91,7 @@ impl Server {
             headers: &parts.headers,
         };
         let parsed = target::parse(head.path);
-        let served = self.serve(&head, parsed.clone(), body, peer).await;
+        let served = self.serve(&head, parsed.clone(), body, who).await;
         let answer = served.unwrap_or_else(Answer::from);
         self.count(&head, &parsed, answer.status, started);
         let mut response = gzip::pack(answer.into_response(), head.headers);
@@ -76,13 +101,7 @@ impl Server {
         response
     }
 
-    async fn serve<B>(
-        &self,
-        head: &Head<'_>,
-        parsed: Parsed,
-        body: B,
-        peer: Option<&[CertificateDer<'_>]>,
-    ) -> Outcome<Answer>
+    async fn serve<B>(&self, head: &Head<'_>, parsed: Parsed, body: B, who: Who<'_>) -> Outcome<Answer>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -90,7 +109,10 @@ impl Server {
         if head.path.len() > LONGEST_PATH {
             return Err(Failure::of(StatusCode::URI_TOO_LONG, "RequestURITooLong", "the path is too long"));
         }
-        let user = self.user(head, peer)?;
+        let user = match who {
+            Who::Is(user) => user,
+            Who::Shows(peer) => self.user(head, peer)?,
+        };
         let verb = self.authorize(head, &parsed, &user)?;
         let watches = verb == "watch";
         let _place = match watches {
