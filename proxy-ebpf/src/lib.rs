@@ -22,7 +22,7 @@ pub use semantics::{
     NodeOptions, NodePortAddresses, NodePortAddressesError, NodeView, Object, ObjectKey, ObjectKind, Offer,
     Slice, Tracker, Update,
 };
-pub use source::{Batch, ManifestSource, OpenError, Parsed, Problem, Source, parse};
+pub use source::{ApiSource, Batch, ManifestSource, OpenError, Parsed, Problem, Source, parse};
 pub use table::{
     Endpoint, Family, Frontend, FrontendKind, HealthCheck, LeftOut, Policy, PortChange, PortId, Protocol,
     ServiceName, ServicePort, ServiceTable, TableChanges,

@@ -54,9 +54,8 @@ fn walk_of(server: &Apiserver, version: &str) -> Vec<String> {
 }
 
 fn take(server: &Apiserver, version: &str, namespace: &str, step: &Step) -> Result<(), String> {
-    let filled = |text: &str| {
-        text.replace("NS", namespace).replace("DIR", &server.dir().display().to_string())
-    };
+    let filled =
+        |text: &str| text.replace("NS", namespace).replace("DIR", &server.dir().display().to_string());
     let words = filled(step.words);
     let mut words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
     // Some words have spaces.

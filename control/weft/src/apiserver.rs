@@ -19,6 +19,7 @@ use weft_apiserver::run::{self, Config, Running};
 use weft_apiserver::services::Range;
 use weft_etcd::Etcd;
 
+use crate::controller_manager::{self, Within};
 use crate::flags::duration;
 use crate::{etcd, listen_urls, logs, systemd};
 
@@ -115,6 +116,9 @@ pub struct Flags {
     /// Write a kubeconfig of the cluster's admin to this file, at mode 0600 (weft's own flag).
     #[arg(long)]
     write_kubeconfig: Option<PathBuf>,
+    /// The controllers in this process (kube-controller-manager's flag); "" for none.
+    #[command(flatten)]
+    controllers: controller_manager::Controllers,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -131,6 +135,7 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
 
 async fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = flags.config()?;
+    let controllers = flags.controllers.selection()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (etcd, client) = flags.state().await?;
     let running = run::start(config, client).await?;
@@ -138,15 +143,24 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
     if let Some(path) = &flags.write_kubeconfig {
         flags.kubeconfig(path, &running)?;
     }
+    let mut within = None;
     let ready = async {
         running.ready().await;
         systemd::ready();
-        std::future::pending::<()>().await;
+        if !controllers.is_empty() {
+            let address = flags.reached(&running)?;
+            let ca = running.pki.authority.pem.clone();
+            within = Some(Within::start(&running.server, controllers, ca, &address));
+        }
+        std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
-        () = ready => {}
+        failed = ready => failed?,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    if let Some(controllers) = within {
+        controllers.end().await;
     }
     running.end().await;
     if let Some(etcd) = etcd {
@@ -240,6 +254,13 @@ impl Flags {
                 Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
             }
         }
+    }
+
+    /// Where others reach this server.
+    fn reached(&self, running: &Running) -> anyhow::Result<String> {
+        let first = self.advertised()?.first().copied();
+        let ip = first.unwrap_or_else(|| running.address.ip());
+        Ok(SocketAddr::new(ip, running.address.port()).to_string())
     }
 
     /// The admin's kubeconfig, for this machine.

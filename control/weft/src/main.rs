@@ -5,12 +5,14 @@
 
 mod apiserver;
 mod cni;
+mod controller_manager;
 mod embedded;
 mod etcd;
 mod etcd_server;
 mod flags;
 mod flannel;
 mod health;
+mod in_process;
 mod listen_urls;
 mod logs;
 mod proxy;
@@ -36,6 +38,8 @@ enum Command {
     Etcd(Box<etcd_server::Flags>),
     /// The Kubernetes API. Flags are kube-apiserver's.
     Apiserver(Box<apiserver::Flags>),
+    /// The controllers of a cluster's own objects, for any API server. Flags are kube-controller-manager's.
+    ControllerManager(Box<controller_manager::Flags>),
     /// The service proxy: ClusterIP and NodePort by eBPF. Flags are kube-proxy's.
     Proxy(Box<proxy::Command>),
     /// Tools for a node's container networks.
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Flannel(flags) => flannel::main(&flags),
         Command::Etcd(flags) => etcd_server::main(&flags),
         Command::Apiserver(flags) => apiserver::main(&flags),
+        Command::ControllerManager(flags) => controller_manager::main(&flags),
         Command::Proxy(proxy) => proxy::main(*proxy),
         Command::Cni(cni) => cni::main(&cni),
         Command::Lab(lab) => lab.run().map_err(Into::into),

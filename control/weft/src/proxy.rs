@@ -5,6 +5,7 @@
 mod http;
 mod node;
 mod sizes;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,13 +16,14 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use prometheus_client::registry::Registry;
 use proxy_ebpf::ebpf::{Chosen, EbpfBackend, EbpfOptions, Reader};
-use proxy_ebpf::{BackendCollector, ManifestSource, Programmed, ProxyMetrics, ProxyStatus, ServiceName};
+use proxy_ebpf::{BackendCollector, Programmed, ProxyMetrics, ProxyStatus, ServiceName};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::{logs, systemd};
 use node::NodeFlags;
 use sizes::SizeFlags;
+use source::SourceFlags;
 
 /// `weft proxy` and its tools.
 #[derive(Debug, Args)]
@@ -40,6 +42,8 @@ enum Tool {
     Explain {
         /// NAMESPACE/NAME, or NAME in the namespace default
         service: String,
+        #[command(flatten)]
+        source: SourceFlags,
         #[command(flatten)]
         node: NodeFlags,
         /// The bpffs that the proxy pins below
@@ -61,6 +65,8 @@ enum Tool {
 /// Flags of the daemon.
 #[derive(Debug, Args)]
 struct Flags {
+    #[command(flatten)]
+    source: SourceFlags,
     #[command(flatten)]
     node: NodeFlags,
     #[command(flatten)]
@@ -118,8 +124,8 @@ pub fn main(command: Command) -> anyhow::Result<ExitCode> {
             runtime.block_on(run(command.flags))?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Tool::Explain { service, node, bpf_root }) => {
-            runtime.block_on(explain(&service, &node, &bpf_root))
+        Some(Tool::Explain { service, source, node, bpf_root }) => {
+            runtime.block_on(explain(&service, &source, &node, &bpf_root))
         }
         Some(Tool::Trace { client, destination, bpf_root }) => {
             let reader = Reader::open(&bpf_root)?;
@@ -146,8 +152,8 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let (status, shown) = watch::channel(ProxyStatus::default());
     let healthz = crate::health::bind(flags.healthz_bind_address, "--healthz-bind-address").await?;
     let metrics_listener = crate::health::bind(flags.metrics_bind_address, "--metrics-bind-address").await?;
-    let source = ManifestSource::open(flags.node.manifests()?)?;
     let node = flags.node.options()?;
+    let source = flags.source.open(&node.name).await?;
     let backend = Arc::new(Mutex::new(EbpfBackend::open(flags.options()?)?));
     registry.register_collector(Box::new(BackendCollector(backend.clone())));
     http::serve(healthz, metrics_listener, registry, shown.clone());
@@ -211,11 +217,17 @@ fn clean_up(bpf_root: &std::path::Path) -> anyhow::Result<ExitCode> {
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn explain(service: &str, node: &NodeFlags, bpf_root: &std::path::Path) -> anyhow::Result<ExitCode> {
+async fn explain(
+    service: &str,
+    source: &SourceFlags,
+    node: &NodeFlags,
+    bpf_root: &std::path::Path,
+) -> anyhow::Result<ExitCode> {
     let (namespace, name) = service.split_once('/').unwrap_or(("default", service));
     let wanted = ServiceName { namespace: namespace.to_owned(), name: name.to_owned() };
-    let source = ManifestSource::open(node.manifests()?)?;
-    let (table, problems) = proxy_ebpf::table_of(source, node.options()?).await;
+    let node = node.options()?;
+    let source = source.open(&node.name).await?;
+    let (table, problems) = proxy_ebpf::table_of(source, node).await;
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     let reader = Reader::open(bpf_root)?;
     let mut programmed = Programmed::default();

@@ -1,15 +1,17 @@
-//! Where objects come from: a [`Source`] gives batches of updates. Files now; an API is another implementation.
+//! Where objects come from: a [`Source`] gives batches of updates, from files or from a Kubernetes API.
 //!
 //! ```text
 //! watch.rs: which files changed ─► parse.rs, item.rs: text to objects ─► files.rs: whose object counts ─► Batch
 //! ```
 
+mod api;
 mod files;
 mod item;
 mod manifests;
 mod parse;
 mod watch;
 
+pub use api::ApiSource;
 pub use manifests::{ManifestSource, OpenError};
 pub use parse::{Parsed, parse};
 
@@ -42,6 +44,14 @@ pub enum Problem {
     Read {
         /// The file or folder.
         path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The API does not give its objects.
+    #[error("{what}: {reason}; what is known stays in force, and it is tried again")]
+    Api {
+        /// The resource.
+        what: &'static str,
         /// Why.
         reason: String,
     },

@@ -43,13 +43,14 @@ const fn since(since: u32, step: Step) -> Step {
     Step { since, ..step }
 }
 
-const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: applied, labels: {a: b}}, spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}}";
-const SERVICE_CHANGED: &str = "{apiVersion: v1, kind: Service, metadata: {name: applied, labels: {a: c}}, spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080, name: http}, {port: 443, name: https}]}}";
-const UNKNOWN_FIELD: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: strict}, data: {a: b}, dato: {c: d}}";
-const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: one, labels: {app: one}}, spec: {containers: [{name: c, image: busybox, command: [sleep, '60']}]}}";
-const BAD_POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {containers: []}}";
-const JOB: &str = "{apiVersion: batch/v1, kind: Job, metadata: {generateName: job-}, spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: busybox}]}}}}";
-const REQUEST: &str = "{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: NS}, spec: {request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIeE1JR1pBZ0VBTURjeEZUQVRCZ05WQkFvTURITjVjM1JsYlRwdWIyUmxjekVlTUJ3R0ExVUVBd3dWYzNsegpkR1Z0T201dlpHVTZhemh6TFc1dlpHVXhNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVmY3pvCmd5ZGRXNzl5TEVuNzRIejgrU0swSExmWE9XWUkxWUJvYXVJdFBLZlJ0Y0ZLaGo3ZU9BdzlvOG1nSk5CQkVLN2gKL0lTZDJXbFB2a05LQVFtVWhhQUFNQW9HQ0NxR1NNNDlCQU1DQTBjQU1FUUNJSGxDbVFJc1U3dnJ3cjFmYkdJYgo2czJpWjBXUUtPd25iUjR0VlpSSytFbGlBaUFnMm1pQ1N3NTFZSkJCY2UrVWJNN2lvVEhZcFpGdHFSd3dJeUt6CnJqMFpuZz09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=, signerName: example.com/own, usages: [client auth]}}";
+const SERVICE: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: applied, labels: {a: b}}, spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}}";
+const SERVICE_CHANGED: &str = "---\n{apiVersion: v1, kind: Service, metadata: {name: applied, labels: {a: c}}, spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080, name: http}, {port: 443, name: https}]}}";
+const UNKNOWN_FIELD: &str =
+    "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: strict}, data: {a: b}, dato: {c: d}}";
+const POD: &str = "---\n{apiVersion: v1, kind: Pod, metadata: {name: one, labels: {app: one}}, spec: {containers: [{name: c, image: busybox, command: [sleep, '60']}]}}";
+const BAD_POD: &str = "---\n{apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {containers: []}}";
+const JOB: &str = "---\n{apiVersion: batch/v1, kind: Job, metadata: {generateName: job-}, spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: busybox}]}}}}";
+const REQUEST: &str = "---\n{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: NS}, spec: {request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIeE1JR1pBZ0VBTURjeEZUQVRCZ05WQkFvTURITjVjM1JsYlRwdWIyUmxjekVlTUJ3R0ExVUVBd3dWYzNsegpkR1Z0T201dlpHVTZhemh6TFc1dlpHVXhNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVmY3pvCmd5ZGRXNzl5TEVuNzRIejgrU0swSExmWE9XWUkxWUJvYXVJdFBLZlJ0Y0ZLaGo3ZU9BdzlvOG1nSk5CQkVLN2gKL0lTZDJXbFB2a05LQVFtVWhhQUFNQW9HQ0NxR1NNNDlCQU1DQTBjQU1FUUNJSGxDbVFJc1U3dnJ3cjFmYkdJYgo2czJpWjBXUUtPd25iUjR0VlpSSytFbGlBaUFnMm1pQ1N3NTFZSkJCY2UrVWJNN2lvVEhZcFpGdHFSd3dJeUt6CnJqMFpuZz09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=, signerName: example.com/own, usages: [client auth]}}";
 
 /// All of them.
 pub const STEPS: &[Step] = &[
@@ -80,14 +81,23 @@ pub const STEPS: &[Step] = &[
     step("create service nodeport node --tcp=80:8080", &["service/node created"]),
     step("create service loadbalancer balancer --tcp=80:8080", &["service/balancer created"]),
     step("create service externalname outside --external-name example.com", &["service/outside created"]),
-    step("create ingress ingress --rule=example.com/*=cluster:80", &["ingress.networking.k8s.io/ingress created"]),
+    step(
+        "create ingress ingress --rule=example.com/*=cluster:80",
+        &["ingress.networking.k8s.io/ingress created"],
+    ),
     step("create job job --image=busybox", &["job.batch/job created"]),
     step("create cronjob cron --image=busybox --schedule=*/5_*_*_*_*", &["cronjob.batch/cron created"]),
     step("create job from-cron --from=cronjob/cron", &["job.batch/from-cron created"]),
     step("create quota quota --hard=pods=10", &["resourcequota/quota created"]),
-    step("create poddisruptionbudget budget --selector=app=web --min-available=1", &["poddisruptionbudget.policy/budget created"]),
+    step(
+        "create poddisruptionbudget budget --selector=app=web --min-available=1",
+        &["poddisruptionbudget.policy/budget created"],
+    ),
     step("create priorityclass NS-high --value=1000", &["created"]),
-    step("create role reader --verb=get,list --resource=pods", &["role.rbac.authorization.k8s.io/reader created"]),
+    step(
+        "create role reader --verb=get,list --resource=pods",
+        &["role.rbac.authorization.k8s.io/reader created"],
+    ),
     step("create rolebinding readers --role=reader --serviceaccount=NS:robot", &["created"]),
     step("create clusterrole NS-reader --verb=get --resource=nodes", &["created"]),
     step("create clusterrolebinding NS-readers --clusterrole=NS-reader --user=jane", &["created"]),
@@ -151,7 +161,10 @@ pub const STEPS: &[Step] = &[
     step("set image deploy/web nginx=nginx:2", &["image updated"]),
     step("set env deploy/web A=b", &["env updated"]),
     step("set resources deploy/web --limits=cpu=1000m,memory=1024Mi", &["resource requirements updated"]),
-    step("get deploy web -o jsonpath={.spec.template.spec.containers[0].resources.limits}", &["\"cpu\":\"1\"", "\"memory\":\"1Gi\""]),
+    step(
+        "get deploy web -o jsonpath={.spec.template.spec.containers[0].resources.limits}",
+        &["\"cpu\":\"1\"", "\"memory\":\"1Gi\""],
+    ),
     step("rollout pause deploy/web", &["paused"]),
     fails("rollout restart deploy/web", "", "can't restart paused deployment"),
     step("rollout resume deploy/web", &["resumed"]),
@@ -161,12 +174,29 @@ pub const STEPS: &[Step] = &[
     step("expose deploy web --name=exposed --port=80 --target-port=8080", &["service/exposed exposed"]),
     step("patch deploy web -p {\"spec\":{\"replicas\":3}}", &["patched"]),
     step("patch deploy web --type=merge -p {\"spec\":{\"replicas\":4}}", &["patched"]),
-    step("patch deploy web --type=json -p [{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":6}]", &["patched"]),
-    step("patch deploy web -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"nginx\",\"image\":\"nginx:3\"}]}}}}", &["patched"]),
-    step("get deploy web -o jsonpath={.spec.replicas}/{.spec.template.spec.containers[0].image}", &["6/nginx:3"]),
-    fails("patch deploy web --type=json -p [{\"op\":\"remove\",\"path\":\"/spec/none\"}]", "", "the server rejected our request due to an error in our request"),
+    step(
+        "patch deploy web --type=json -p [{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":6}]",
+        &["patched"],
+    ),
+    step(
+        "patch deploy web -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"nginx\",\"image\":\"nginx:3\"}]}}}}",
+        &["patched"],
+    ),
+    step(
+        "get deploy web -o jsonpath={.spec.replicas}/{.spec.template.spec.containers[0].image}",
+        &["6/nginx:3"],
+    ),
+    fails(
+        "patch deploy web --type=json -p [{\"op\":\"remove\",\"path\":\"/spec/none\"}]",
+        "",
+        "the server rejected our request due to an error in our request",
+    ),
     fails("patch svc node -p {\"spec\":{\"type\":\"Nothing\"}}", "", "Unsupported value: \"Nothing\""),
-    fails("patch deploy web -p {\"spec\":{\"selector\":{\"matchLabels\":{\"app\":\"x\"}}}}", "", "field is immutable"),
+    fails(
+        "patch deploy web -p {\"spec\":{\"selector\":{\"matchLabels\":{\"app\":\"x\"}}}}",
+        "",
+        "field is immutable",
+    ),
     with("apply -f -", SERVICE, &["service/applied created"]),
     with("apply -f -", SERVICE, &["service/applied unchanged"]),
     Step { words: "diff -f -", input: SERVICE, says: Says::All(&[]), since: 0, waits: false },
@@ -174,7 +204,7 @@ pub const STEPS: &[Step] = &[
     step("get svc applied -o jsonpath={.spec.ports[*].port}/{.metadata.labels.a}", &["80 443/c"]),
     step("apply view-last-applied svc applied", &["https"]),
     with("replace -f -", CONFIG_REPLACED, &["configmap/config replaced"]),
-    step("get configmap config -o jsonpath={.data}", &["{\"z\":\"y\"}"]),
+    step("get configmap config -o jsonpath={.data}", &["{\"z\":\"x\"}"]),
     step("taint nodes --all a=b:NoSchedule --dry-run=client", &[]),
     // waiting
     step("wait --for=jsonpath={.spec.replicas}=6 deploy/web --timeout=5s", &["condition met"]),
@@ -184,7 +214,11 @@ pub const STEPS: &[Step] = &[
     fails("auth can-i delete pods --as=system:serviceaccount:NS:robot", "", ""),
     step("auth can-i list pods --as=system:serviceaccount:NS:robot", &["yes"]),
     step("auth can-i --list --as=system:serviceaccount:NS:robot", &["pods", "[get list]"]),
-    fails("get secrets --as=jane", "", "User \"jane\" cannot list resource \"secrets\" in API group \"\" in the namespace \"NS\""),
+    fails(
+        "get secrets --as=jane",
+        "",
+        "User \"jane\" cannot list resource \"secrets\" in API group \"\" in the namespace \"NS\"",
+    ),
     since(28, step("auth whoami", &["kubernetes-admin", "system:masters"])),
     step("create token robot --duration=10m", &["ey"]),
     step("get events", &[]),
@@ -198,7 +232,10 @@ pub const STEPS: &[Step] = &[
     step("delete svc -l a=c", &["deleted"]),
     step("delete configmap config --cascade=orphan", &["deleted"]),
     step("delete secret --all", &["deleted"]),
-    step("delete clusterrole,clusterrolebinding,priorityclass,csr NS-reader --ignore-not-found", &["deleted"]),
+    step(
+        "delete clusterrole,clusterrolebinding,priorityclass,csr NS-reader --ignore-not-found",
+        &["deleted"],
+    ),
     step("delete clusterrolebinding NS-readers", &["deleted"]),
     step("delete csr NS", &["deleted"]),
     step("delete priorityclass NS-high", &["deleted"]),
@@ -206,4 +243,5 @@ pub const STEPS: &[Step] = &[
     fails("get namespace NS", "", "(NotFound)"),
 ];
 
-const CONFIG_REPLACED: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: config}, data: {z: y}}";
+const CONFIG_REPLACED: &str =
+    "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: config}, data: {z: x}}";

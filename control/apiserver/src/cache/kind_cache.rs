@@ -16,6 +16,9 @@ const HISTORY_BYTES: usize = 16 << 20;
 /// How many changes a watcher may lag behind before it is cut.
 const QUEUE: usize = 1_024;
 
+/// A change as the cache takes it in: the key behind the prefix, the revision, and what is there now.
+pub type Taken = (Box<str>, i64, Option<Entry>);
+
 /// A revision from which changes are not known any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooOld {
@@ -121,7 +124,7 @@ impl Cache {
 
     /// Takes in what changed: keys behind the prefix, revisions, and what is there now. All of it at once, as several
     /// changes may have one revision.
-    pub fn take(&self, changes: Vec<(Box<str>, i64, Option<Entry>)>) {
+    pub fn take(&self, changes: Vec<Taken>) {
         let mut inner = self.inner();
         for (key, revision, entry) in changes {
             match entry {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::Call;
 use crate::api::Api;
-use crate::authz::node::{NodeWrite, restrict};
+use crate::authz::node::NodeWrite;
 use crate::authz::rbac::RoleChange;
 use crate::kinds::{self, Kind, Subresource};
 use crate::object::{is_going, name, namespace};
@@ -83,14 +83,20 @@ impl Api {
         Ok(())
     }
 
-    fn node_restriction(&self, call: &Call<'_>, new: Option<&Value>, old: Option<&Value>) -> Outcome<()> {
+    /// NodeRestriction; also of what a subresource is given.
+    pub(super) fn node_restriction(
+        &self,
+        call: &Call<'_>,
+        new: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Outcome<()> {
         let target = &call.target;
         let operation = match (new, old) {
             (Some(_), None) => "create",
             (Some(_), Some(_)) => "update",
             _ => "delete",
         };
-        let object = new.or(old).unwrap_or(&Value::Null);
+        let of_object = name(new.or(old).unwrap_or(&Value::Null));
         let write = NodeWrite {
             user: call.user,
             operation,
@@ -98,11 +104,11 @@ impl Api {
             resource: target.kind.plural,
             subresource: target.subresource.map_or("", Subresource::name),
             namespace: &target.namespace,
-            name: name(object),
+            name: if target.name.is_empty() { of_object } else { &target.name },
             new,
             old,
         };
-        Ok(restrict(&write, &*self.caches)?)
+        Ok(self.authorizer.restrict_node(&write, &*self.caches)?)
     }
 
     /// Nobody gives what he has not (RBAC's escalation check).

@@ -23,7 +23,6 @@ mod qos;
 mod read;
 mod reviews;
 mod selection;
-mod shim;
 mod subresources;
 pub mod target;
 mod watch;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::write::{spec_differs, take_status};
 use crate::kinds::{Kind, Subresource};
-use crate::object::{at, list, map, metadata, now, put, text, uid};
+use crate::object::{at, list, map, metadata, now, put, text};
 use crate::request::User;
 use crate::status::{Failure, Outcome};
 
@@ -73,7 +73,7 @@ pub(super) fn for_create(kind: &Kind, user: &User, object: &mut Value) -> Outcom
             put(object, "status", json!({"phase": "Pending"}))
         }
         ("", "Secret") => merge_string_data(object),
-        ("batch", "Job") => select_by_uid(object),
+        ("batch", "Job") => weft_objects::rules::prepare_job(object),
         ("certificates.k8s.io", _) => requested_by(user, object),
         ("networking.k8s.io", "Ingress") => put(object, "status", json!({"loadBalancer": {}})),
         _ if kind.strategy.status => put(object, "status", json!({})),
@@ -96,24 +96,6 @@ fn merge_string_data(object: &mut Value) {
         let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
         data.insert(key, encoded.into());
     }
-}
-
-/// A job's pods are its own by a label with its uid (`pkg/registry/batch/job/strategy.go`).
-fn select_by_uid(job: &mut Value) {
-    if at(job, "spec.manualSelector") == true {
-        return;
-    }
-    let (uid, name) = (uid(job).to_owned(), text(job, "metadata.name").to_owned());
-    let Some(template) = job.pointer_mut("/spec/template") else { return };
-    for (key, value) in [
-        ("batch.kubernetes.io/controller-uid", &uid),
-        ("batch.kubernetes.io/job-name", &name),
-        ("controller-uid", &uid),
-        ("job-name", &name),
-    ] {
-        label(template, key, value.as_str().into());
-    }
-    put(job, "spec.selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}));
 }
 
 /// Who asks for a certificate is what the server knows, not what the object says.

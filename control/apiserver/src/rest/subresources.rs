@@ -104,6 +104,7 @@ impl Call<'_> {
 
     /// Binds the pod of the path to the binding's node.
     pub(super) async fn bind_to(&self, binding: &Value) -> Outcome<Answer> {
+        self.api.node_restriction(self, Some(binding), None)?;
         let (node, kind) = (text(binding, "target.name"), self.target.kind);
         let mut faults = Faults::default();
         if !["", "Node"].contains(&text(binding, "target.kind")) {
@@ -167,6 +168,7 @@ impl Call<'_> {
     /// `pods/eviction`: a deletion that disruption budgets may refuse.
     pub(super) async fn evict(&self) -> Outcome<Answer> {
         let eviction = self.read_object()?.object;
+        self.api.node_restriction(self, Some(&eviction), None)?;
         let there = self.there().await?;
         let pod = there.object();
         let ended = ["Succeeded", "Failed", "Pending"].contains(&text(&pod, "status.phase"));
@@ -228,6 +230,7 @@ impl Call<'_> {
     /// `serviceaccounts/token`.
     pub(super) async fn token(&self) -> Outcome<Answer> {
         let request = self.read_object()?.object;
+        self.api.node_restriction(self, Some(&request), None)?;
         let account = self.there().await?.object();
         let answer = self.api.issue_token(self, &account, request)?;
         Answer::object(StatusCode::CREATED, answer, self.form)

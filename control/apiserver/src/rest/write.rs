@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::{Call, prepare};
 use crate::cache::Entry;
 use crate::convert;
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Subresource};
 use crate::object::{at, finalizers, is_going, metadata, name, number, text};
 use crate::status::{Failure, Outcome};
 use crate::store::Written;
@@ -83,7 +83,7 @@ impl Call<'_> {
         prepare::for_create(kind, self.user, &mut object)?;
         self.api.admit(self, &mut object, None).await?;
         let mut faults = Faults::default();
-        super::shim::metadata(&object, kind.namespaced, &mut faults);
+        weft_objects::rules::metadata(&object, kind.namespaced, &mut faults);
         (kind.rules().validate)(&object, &mut faults);
         valid(kind, &object, &faults)?;
         let claim = self.api.services.claim_for_create(kind, &mut object)?;
@@ -249,11 +249,18 @@ impl Call<'_> {
         prepare::for_update(kind, sub, object, old)?;
         self.api.admit(self, object, Some(old)).await?;
         let mut faults = Faults::default();
-        super::shim::metadata(object, kind.namespaced, &mut faults);
-        super::shim::metadata_update(object, old, &mut faults);
-        if sub.is_none() {
-            (kind.rules().validate)(object, &mut faults);
-            (kind.rules().validate_update)(object, old, &mut faults);
+        weft_objects::rules::metadata(object, kind.namespaced, &mut faults);
+        weft_objects::rules::metadata_update(object, old, &mut faults);
+        match sub {
+            None => {
+                (kind.rules().validate)(object, &mut faults);
+                (kind.rules().validate_update)(object, old, &mut faults);
+            }
+            Some(Subresource::EphemeralContainers) => {
+                weft_objects::rules::ephemeral_containers_update(object, old, &mut faults);
+            }
+            Some(Subresource::Resize | Subresource::Scale) => (kind.rules().validate)(object, &mut faults),
+            _ => {}
         }
         valid(kind, object, &faults)?;
         self.api.check(self, object, Some(old))

@@ -50,9 +50,34 @@ struct Head<'a> {
     headers: &'a HeaderMap,
 }
 
+/// Who asks.
+enum Who<'a> {
+    /// Whom the credentials of the request and the connection's certificates tell.
+    Shows(Option<&'a [CertificateDer<'a>]>),
+    /// A client in this process.
+    Is(User),
+}
+
 impl Server {
     /// Serves a request. `peer` is the connection's certificate chain, the client's own first.
     pub async fn handle<B>(&self, request: Request<B>, peer: Option<&[CertificateDer<'_>]>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, Who::Shows(peer)).await
+    }
+
+    /// Serves a request of a client in this process, which needs to show nothing: all else is as for others.
+    pub async fn handle_as<B>(&self, user: User, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, Who::Is(user)).await
+    }
+
+    async fn answer<B>(&self, request: Request<B>, who: Who<'_>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -66,7 +91,7 @@ impl Server {
             headers: &parts.headers,
         };
         let parsed = target::parse(head.path);
-        let served = self.serve(&head, parsed.clone(), body, peer).await;
+        let served = self.serve(&head, parsed.clone(), body, who).await;
         let answer = served.unwrap_or_else(Answer::from);
         self.count(&head, &parsed, answer.status, started);
         let mut response = gzip::pack(answer.into_response(), head.headers);
@@ -76,13 +101,7 @@ impl Server {
         response
     }
 
-    async fn serve<B>(
-        &self,
-        head: &Head<'_>,
-        parsed: Parsed,
-        body: B,
-        peer: Option<&[CertificateDer<'_>]>,
-    ) -> Outcome<Answer>
+    async fn serve<B>(&self, head: &Head<'_>, parsed: Parsed, body: B, who: Who<'_>) -> Outcome<Answer>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -90,7 +109,10 @@ impl Server {
         if head.path.len() > LONGEST_PATH {
             return Err(Failure::of(StatusCode::URI_TOO_LONG, "RequestURITooLong", "the path is too long"));
         }
-        let user = self.user(head, peer)?;
+        let user = match who {
+            Who::Is(user) => user,
+            Who::Shows(peer) => self.user(head, peer)?,
+        };
         let verb = self.authorize(head, &parsed, &user)?;
         let watches = verb == "watch";
         let _place = match watches {
@@ -155,6 +177,10 @@ impl Server {
             path: head.path,
         };
         let not_allowed = Failure::method_not_allowed;
+        // A list of the one object of a name is authorized as that object's.
+        let selected = head.query.text("fieldSelector");
+        let selected = selected.split(',').find_map(|term| term.trim().strip_prefix("metadata.name="));
+        let selected = selected.map(|name| name.trim_start_matches('=')).unwrap_or_default();
         let (attributes, verb) = match parsed {
             Parsed::Resource(target) => {
                 let collection = target.name.is_empty();
@@ -163,6 +189,7 @@ impl Server {
                 let (group, version) = (target.kind.group, target.kind.version);
                 let subresource = target.subresource.map_or("", |sub| sub.name());
                 let (namespace, name) = (target.namespace.as_str(), target.name.as_str());
+                let name = if ["list", "watch"].contains(&verb) && name.is_empty() { selected } else { name };
                 let resource = target.kind.plural;
                 (Attributes { verb, group, version, resource, subresource, namespace, name, ..none }, verb)
             }

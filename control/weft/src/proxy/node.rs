@@ -1,18 +1,15 @@
-//! Flags that say what this node is, and where its services are told.
+//! Flags that say what this node is.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use proxy_ebpf::{NodeOptions, NodePortAddresses};
 
-/// The node and its source of services.
+/// The node.
 #[derive(Debug, Args)]
 pub struct NodeFlags {
-    /// A file or folder of Service, EndpointSlice and Node manifests (YAML or JSON), read again when it changes
-    #[arg(long)]
-    manifests: Option<PathBuf>,
     /// This node's name [default: the host's name]
     #[arg(long)]
     hostname_override: Option<String>,
@@ -28,13 +25,6 @@ pub struct NodeFlags {
 }
 
 impl NodeFlags {
-    /// Where services are told.
-    pub fn manifests(&self) -> anyhow::Result<&Path> {
-        self.manifests
-            .as_deref()
-            .context("give --manifests PATH, a file or folder with Services and EndpointSlices")
-    }
-
     /// The node.
     pub fn options(&self) -> anyhow::Result<NodeOptions> {
         let name = match &self.hostname_override {
