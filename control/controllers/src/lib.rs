@@ -6,6 +6,7 @@
 //! graph (some 300 bytes each), and with what is at work for the others.
 
 mod accounts;
+mod certificates;
 mod clients;
 mod collector;
 mod error;
@@ -18,6 +19,7 @@ mod root_ca;
 mod selection;
 mod watch;
 
+pub use certificates::{Asked, Sign, Unsigned};
 pub use clients::{Clients, OfAccount};
 pub use error::Error;
 pub use lease::Election;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+use certificates::Duties;
 use kinds::known;
 use queue::{Queue, work};
 use roles::Roles;
@@ -47,6 +50,8 @@ pub struct Config {
     pub controllers: Selection,
     /// The CA that pods know the API server by, in PEM; without, no namespace gets any.
     pub root_ca: Option<String>,
+    /// Signs approved certificate signing requests; without, nobody here does.
+    pub sign: Option<Sign>,
     /// Gives each controller's own client; without, all use the one that [`run`] is given.
     pub of_account: Option<OfAccount>,
     /// The lease that tells which of several managers is at work; without, this one is, always.
@@ -109,6 +114,11 @@ async fn all(clients: Clients, config: Config) {
     }
     if config.controllers.has(Controller::ClusterRoleAggregation) {
         cluster_roles(&mut running, &clients);
+    }
+    let sign = config.sign.filter(|_| config.controllers.has(Controller::CsrSigning));
+    let duties = Duties { sign, clean: config.controllers.has(Controller::CsrCleaner) };
+    if duties.clean || duties.sign.is_some() {
+        signing_requests(&mut running, &clients, duties);
     }
     if !listeners.is_empty() {
         let which = Which { resync: Some(RESYNC), ..Which::default() };
@@ -203,5 +213,29 @@ fn cluster_roles(running: &mut JoinSet<()>, clients: &Clients) {
     running.spawn(work("clusterrole-aggregation-controller", queue, WORKERS, move |name: String| {
         let (roles, client) = (roles.clone(), client.clone());
         async move { roles.look(&client, &name).await }
+    }));
+}
+
+fn signing_requests(running: &mut JoinSet<()>, clients: &Clients, duties: Duties) {
+    let queue = Arc::new(Queue::<String>::default());
+    let resource =
+        known("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests");
+    let asks = queue.clone();
+    running.spawn(follow(clients.own.clone(), resource, Which::default(), move |told| {
+        if let Told::There(metadata) = told
+            && let Some(name) = metadata.name
+        {
+            asks.add(name);
+        }
+    }));
+    let (asks, client) = (queue.clone(), clients.account("certificate-controller"));
+    running.spawn(work("certificatesigningrequest-controllers", queue, WORKERS, move |name: String| {
+        let (asks, client, duties) = (asks.clone(), client.clone(), duties.clone());
+        async move {
+            if let Some(later) = certificates::look(&client, &duties, &name).await? {
+                asks.add_after(name, later);
+            }
+            Ok(Step::Done)
+        }
     }));
 }

@@ -16,15 +16,21 @@ pub enum Controller {
     RootCa,
     /// Fills aggregated cluster roles.
     ClusterRoleAggregation,
+    /// Signs approved certificate signing requests.
+    CsrSigning,
+    /// Removes old ones.
+    CsrCleaner,
 }
 
 /// Each with its name and the name that it had before Kubernetes 1.28.
-const ALL: [(Controller, &str, &str); 5] = [
+const ALL: [(Controller, &str, &str); 7] = [
     (Controller::Namespace, "namespace-controller", "namespace"),
     (Controller::GarbageCollector, "garbage-collector-controller", "garbagecollector"),
     (Controller::ServiceAccount, "serviceaccount-controller", "serviceaccount"),
     (Controller::RootCa, "root-ca-certificate-publisher-controller", "root-ca-cert-publisher"),
     (Controller::ClusterRoleAggregation, "clusterrole-aggregation-controller", "clusterrole-aggregation"),
+    (Controller::CsrSigning, "certificatesigningrequest-signing-controller", "csrsigning"),
+    (Controller::CsrCleaner, "certificatesigningrequest-cleaner-controller", "csrcleaner"),
 ];
 
 /// Which of them run.

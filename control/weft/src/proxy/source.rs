@@ -45,7 +45,8 @@ impl SourceFlags {
         if let Some(path) = &self.manifests {
             return Ok(AnySource::Manifests(ManifestSource::open(path)?));
         }
-        let client = kube::Client::try_from(self.reached().await?).context("cannot set up the client of the API server")?;
+        let client = kube::Client::try_from(self.reached().await?)
+            .context("cannot set up the client of the API server")?;
         Ok(AnySource::Api(ApiSource::open(&client, node)))
     }
 
