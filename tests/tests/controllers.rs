@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use weft_tests::apiserver::{Apiserver, State};
@@ -214,6 +214,8 @@ fn an_owner_that_is_not_there_counts_for_nothing() {
     for gone in ["cm absent", "cm replaced", "cm elsewhere -n kube-public"] {
         cluster.gone(gone);
     }
+    let event = "get events -n kube-public -o jsonpath={.items[*].reason}";
+    assert_eq!(cluster.kubectl(event), "OwnerRefInvalidNamespace");
     let owners = "get cm half -o jsonpath={.metadata.ownerReferences[*].name}";
     until("the absent one of two is taken away", || cluster.kubectl(owners) == "owner");
     // What nobody knows is not known to be absent.
@@ -258,6 +260,74 @@ fn aggregated_roles_have_the_rules_of_others() {
     until("view, edit and admin have it", || has("view") && has("edit") && has("admin"));
     cluster.kubectl("label clusterrole crontabs rbac.authorization.k8s.io/aggregate-to-view-");
     until("they have it no more", || !has("view") && !has("edit") && !has("admin"));
+}
+
+/// `certificatesigningrequest-signing-controller`: approved is signed, denied is not, against the rules has failed.
+#[test]
+fn approved_requests_are_signed() {
+    let cluster = Cluster::start();
+    let request = |name: &str, usage: &str| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "jane");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let path = cluster.0.dir().join(format!("{name}.pem"));
+        std::fs::write(&path, params.serialize_request(&key).unwrap().pem().unwrap()).unwrap();
+        let text = Command::new("base64").arg("-w0").arg(&path).output().unwrap();
+        cluster.apply(&format!(
+            "{{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {{name: {name}}}, spec: \
+             {{request: {}, signerName: kubernetes.io/kube-apiserver-client, usages: [{usage}]}}}}",
+            said(&text)
+        ));
+    };
+    let certificate =
+        |name: &str| cluster.kubectl(&format!("get csr {name} -o jsonpath={{.status.certificate}}"));
+    ["good", "denied"].iter().for_each(|name| request(name, "client auth"));
+    request("wrong", "server auth");
+    cluster.kubectl("certificate deny denied");
+    cluster.kubectl("certificate approve good wrong");
+    until("it is signed", || !certificate("good").is_empty());
+    let failed = "get csr wrong -o jsonpath={.status.conditions[?(@.type==\"Failed\")].reason}";
+    until("it has failed", || cluster.kubectl(failed) == "SignerValidationFailure");
+    assert!(certificate("denied").is_empty() && certificate("wrong").is_empty());
+}
+
+/// `weft controller-manager`: the same controllers, over TLS, for any API server.
+#[test]
+fn the_controllers_on_their_own() {
+    let cluster = Cluster(Apiserver::start(State::Within, &["--controllers", ""]));
+    let start = |controllers: &str| {
+        let mut command = Command::new(weft_tests::weft());
+        command.arg("controller-manager").arg("--kubeconfig").arg(cluster.0.kubeconfig());
+        command.args(["--controllers", controllers]).stdout(Stdio::null()).stderr(Stdio::null());
+        Killed(command.spawn().unwrap())
+    };
+    let some = start("*,-serviceaccount-controller");
+    until("the CA is there", || cluster.is_there("cm kube-root-ca.crt"));
+    let account = || cluster.is_there("sa default");
+    assert!(!account());
+    let owner = cluster.config_map("default", "owner", &[], "");
+    cluster.config_map("default", "child", &[("owner", &owner, true)], "");
+    cluster.kubectl("delete cm owner");
+    cluster.gone("cm child");
+    cluster.kubectl("create ns a");
+    cluster.kubectl("delete ns a");
+    // Another one waits for the lease, and has it when it is given back.
+    let _all = start("*");
+    sleep(CALM);
+    assert!(!account());
+    drop(some);
+    until("the second one is at work", account);
+}
+
+/// A process that ends with its handle: by SIGTERM, so that it gives back what it holds.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        drop(Command::new("kill").arg(pid).status());
+        drop(self.0.wait());
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! graph (some 300 bytes each), and with what is at work for the others.
 
 mod accounts;
+mod bootstrap;
 mod certificates;
 mod clients;
 mod collector;
@@ -120,6 +121,7 @@ async fn all(clients: Clients, config: Config) {
     if duties.clean || duties.sign.is_some() {
         signing_requests(&mut running, &clients, duties);
     }
+    bootstrap_tokens(&mut running, &clients, &config.controllers);
     if !listeners.is_empty() {
         let which = Which { resync: Some(RESYNC), ..Which::default() };
         let resource = known("", "v1", "Namespace", "namespaces");
@@ -194,7 +196,7 @@ fn gone(
     name: &str,
     queue: Arc<Queue<String>>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let which = Which { fields: Some(format!("metadata.name={name}")), resync: None };
+    let which = Which { fields: Some(format!("metadata.name={name}")), ..Which::default() };
     follow(clients.own.clone(), resource, which, move |told| {
         if let Told::There(metadata) | Told::Gone(metadata) = told
             && let Some(namespace) = metadata.namespace
@@ -220,22 +222,77 @@ fn signing_requests(running: &mut JoinSet<()>, clients: &Clients, duties: Duties
     let queue = Arc::new(Queue::<String>::default());
     let resource =
         known("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests");
-    let asks = queue.clone();
-    running.spawn(follow(clients.own.clone(), resource, Which::default(), move |told| {
+    running.spawn(follow(clients.own.clone(), resource, Which::default(), asking(queue.clone())));
+    let client = clients.account("certificate-controller");
+    running.spawn(timed("certificatesigningrequest-controllers", queue, move |name: String| {
+        let (client, duties) = (client.clone(), duties.clone());
+        async move { certificates::look(&client, &duties, &name).await }
+    }));
+}
+
+fn bootstrap_tokens(running: &mut JoinSet<()>, clients: &Clients, controllers: &Selection) {
+    let secrets = || known("", "v1", "Secret", "secrets");
+    let tokens = || Which {
+        namespace: Some(bootstrap::SECRETS.into()),
+        fields: Some(bootstrap::TYPE.into()),
+        ..Which::default()
+    };
+    if controllers.has(Controller::BootstrapSigner) {
+        // One name for all: there is one config map.
+        let queue = Arc::new(Queue::<&'static str>::default());
+        let info = Which {
+            namespace: Some(bootstrap::PUBLIC.into()),
+            fields: Some(format!("metadata.name={}", bootstrap::NAME)),
+            ..Which::default()
+        };
+        for (resource, which) in [(secrets(), tokens()), (known("", "v1", "ConfigMap", "configmaps"), info)] {
+            let asks = queue.clone();
+            running.spawn(follow(clients.own.clone(), resource, which, move |_| asks.add(bootstrap::NAME)));
+        }
+        let client = clients.account("bootstrap-signer");
+        running.spawn(timed("bootstrap-signer-controller", queue, move |_| {
+            let client = client.clone();
+            async move { bootstrap::look(&client).await }
+        }));
+    }
+    if controllers.has(Controller::TokenCleaner) {
+        let queue = Arc::new(Queue::<String>::default());
+        running.spawn(follow(clients.own.clone(), secrets(), tokens(), asking(queue.clone())));
+        let client = clients.account("token-cleaner");
+        running.spawn(timed("token-cleaner-controller", queue, move |name: String| {
+            let client = client.clone();
+            async move { bootstrap::clean(&client, &name).await }
+        }));
+    }
+}
+
+/// Asks for a look at each object by its name.
+fn asking(queue: Arc<Queue<String>>) -> impl FnMut(Told) + Send {
+    move |told| {
         if let Told::There(metadata) = told
             && let Some(name) = metadata.name
         {
-            asks.add(name);
+            queue.add(name);
         }
-    }));
-    let (asks, client) = (queue.clone(), clients.account("certificate-controller"));
-    running.spawn(work("certificatesigningrequest-controllers", queue, WORKERS, move |name: String| {
-        let (asks, client, duties) = (asks.clone(), client.clone(), duties.clone());
+    }
+}
+
+/// Works on what tells itself when it is to be looked at again.
+async fn timed<K, F, R>(what: &'static str, queue: Arc<Queue<K>>, look: F)
+where
+    K: Clone + Eq + std::hash::Hash + fmt::Display + Send + Sync + 'static,
+    F: Fn(K) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Option<Duration>, Error>> + Send + 'static,
+{
+    let asks = queue.clone();
+    work(what, queue, 1, move |key: K| {
+        let (asks, looked) = (asks.clone(), look(key.clone()));
         async move {
-            if let Some(later) = certificates::look(&client, &duties, &name).await? {
-                asks.add_after(name, later);
+            if let Some(later) = looked.await? {
+                asks.add_after(key, later);
             }
             Ok(Step::Done)
         }
-    }));
+    })
+    .await;
 }

@@ -46,7 +46,7 @@ pub struct Flags {
 /// Which controllers run.
 #[derive(Debug, Args)]
 pub struct Controllers {
-    /// Comma-separated controllers to run: * for all, foo for this one, -foo for all but this one.
+    /// Comma-separated controllers to run: * for all that are on by default, foo for this one, -foo for not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
 }
