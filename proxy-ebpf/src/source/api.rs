@@ -60,7 +60,10 @@ impl ApiSource {
         let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
         let parts = vec![
             Part::of("services", watcher(Api::<Service>::all(client.clone()), served())),
-            Part::of("endpointslices.discovery.k8s.io", watcher(Api::<EndpointSlice>::all(client.clone()), served())),
+            Part::of(
+                "endpointslices.discovery.k8s.io",
+                watcher(Api::<EndpointSlice>::all(client.clone()), served()),
+            ),
             Part::of("nodes", watcher(Api::<Node>::all(client.clone()), own)),
         ];
         ApiSource { parts, first: true }
@@ -111,7 +114,10 @@ impl Source for ApiSource {
 }
 
 impl Part {
-    fn of<T>(what: &'static str, events: impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static) -> Part
+    fn of<T>(
+        what: &'static str,
+        events: impl Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static,
+    ) -> Part
     where
         T: Into<Object> + 'static,
     {
@@ -177,7 +183,8 @@ impl Part {
 /// Each object once, as it is last.
 fn last_of_each(updates: Vec<Update>) -> Vec<Update> {
     let mut seen = HashSet::new();
-    let mut last: Vec<Update> = updates.into_iter().rev().filter(|one| seen.insert(one.key.clone())).collect();
+    let mut last: Vec<Update> =
+        updates.into_iter().rev().filter(|one| seen.insert(one.key.clone())).collect();
     last.reverse();
     last
 }

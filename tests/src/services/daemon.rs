@@ -53,17 +53,31 @@ impl Bed {
     /// # Panics
     /// When they are not.
     pub fn start_proxy(&self, node: &str, environment: &[&str], flags: &[&str]) -> Daemon {
+        self.start_proxy_from(node, environment, &[&["--manifests", MANIFESTS], flags].concat())
+    }
+
+    /// The same, with a source that its flags name.
+    ///
+    /// # Panics
+    /// When services are not in the datapath in time.
+    pub fn start_proxy_from(&self, node: &str, environment: &[&str], flags: &[&str]) -> Daemon {
+        let weft = weft().display().to_string();
+        let words = [&["env"], environment, &[&weft, "proxy"], flags].concat();
+        self.start_daemon(node, &words, "services are in the datapath")
+    }
+
+    /// Starts a daemon on a node, and waits until it says something.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start_daemon(&self, node: &str, words: &[&str], says: &str) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("log");
         let output = std::fs::File::create(&log).expect("a file");
-        let weft = weft().display().to_string();
-        let words = [&["env"], environment, &[&weft, "proxy", "--manifests", MANIFESTS], flags].concat();
-        let mut command = self.lab.exec_command(node, &words);
+        let mut command = self.lab.exec_command(node, words);
         let command = command.stdout(output.try_clone().expect("a descriptor")).stderr(output);
         let daemon = Daemon { child: command.spawn().expect("`weft lab exec` starts"), log, _folder: folder };
-        self.lab.wait(&format!("a proxy with {flags:?}"), HEALED, || {
-            daemon.log().contains("services are in the datapath")
-        });
+        self.lab.wait(&format!("{words:?} says {says:?}"), HEALED, || daemon.log().contains(says));
         daemon
     }
 }

@@ -94,18 +94,25 @@ pub fn test(args: &[String]) -> Result<ExitCode, Error> {
     process::status(&mut overlay).map(process::exit_code)
 }
 
+/// What property tests begin with, so that two runs of the same tree try the same cases: `cargo test` by itself tries
+/// others each time, and a seed of one's own in the environment counts more.
+const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20261121");
+
 /// `cargo test` with the programs that were just built, as root.
 fn test_command(lab: &Lab) -> Result<Command, Error> {
     let mut command = build::cargo();
     command.arg("test");
     // The end-to-end tests run the programs that were just built.
     command.env("WEFT_BIN", &lab.weft).env("WEFT_CNI_BIN_DIR", &lab.cni_bin_dir);
+    let seed = std::env::var(SEED.0).unwrap_or_else(|_| SEED.1.to_owned());
+    command.env(SEED.0, &seed);
     if !process::is_root() {
         let host = build::host()?.to_uppercase().replace('-', "_");
         let sudo = process::as_root(Path::new("/usr/bin/env"))?;
         let runner = format!(
-            "{} WEFT_BIN={} WEFT_CNI_BIN_DIR={}",
+            "{} {}={seed} WEFT_BIN={} WEFT_CNI_BIN_DIR={}",
             process::line_of(&sudo),
+            SEED.0,
             lab.weft.display(),
             lab.cni_bin_dir.display()
         );

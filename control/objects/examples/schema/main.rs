@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let definitions = definitions.get("$defs").ok_or("the definitions have no $defs")?;
     let messages = prost_source::read(&k8s_pb)?;
     let mut table = String::from(
-        "# Kubernetes 1.36, written by `cargo xtask schema`; src/schema/parse.rs tells the form.\n",
+        "# Kubernetes 1.36, out of its API definitions (Apache-2.0), by `cargo xtask schema`; src/schema/parse.rs tells the form.\n",
     );
     let mut descriptions = String::new();
     for name in reached(definitions) {

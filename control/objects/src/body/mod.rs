@@ -109,11 +109,13 @@ pub(crate) fn untyped(bytes: &[u8], limits: &Limits) -> Result<Decoded, BodyErro
     walk.finish(object.map(|object| object.or(Some(Value::Null))).map_err(|error| error::of_json(&error)))
 }
 
-/// YAML with bounds on what aliases may blow up, and with the last of equal keys taken, as JSON does.
+/// YAML with bounds on what aliases may blow up, with octal numbers as Go reads them, and with the last of equal keys
+/// taken, as JSON does.
 fn yaml_options() -> serde_saphyr::Options {
     options! {
         with_snippet: false,
         emit_comments: false,
+        legacy_octal_numbers: true,
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
         budget: budget! {
             max_events: 400_000, max_nodes: 200_000, max_total_scalar_bytes: 6 << 20,

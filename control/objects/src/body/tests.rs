@@ -115,6 +115,9 @@ fn yaml_is_the_same_walk() {
     assert_eq!(decoded.object["metadata"]["name"], "b");
     let error = yaml(b"spec:\n  replicas: x\n", kind("apps/Deployment"), &Limits::default()).unwrap_err();
     assert!(error.message.ends_with("Go struct field DeploymentSpec.spec.replicas of type int32"), "{error}");
+    let volume = b"spec:\n  volumes:\n  - name: '1'\n    secret: {defaultMode: 0644}\n";
+    let decoded = yaml(volume, kind("Pod"), &Limits::default()).unwrap().object;
+    assert_eq!(decoded["spec"]["volumes"], value!([{"name": "1", "secret": {"defaultMode": 420}}]));
     assert!(yaml(b"a: [", kind("Pod"), &Limits::default()).is_err());
     assert_eq!(type_meta(Form::Yaml, text).unwrap().kind, "Pod");
 }

@@ -4,7 +4,7 @@
 //! writes the members it knows. What starts with `x-` becomes an extension, whose value is YAML, that is JSON.
 
 use prost::encoding::{WireType, encode_key, encode_varint};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A message that is being written.
 #[derive(Default)]
@@ -45,11 +45,15 @@ impl Message {
     /// Members of an object as pairs of name and value.
     fn named(&mut self, number: u32, object: &Value, write: impl Fn(&mut Message, &Value)) {
         for (name, value) in object.as_object().into_iter().flatten() {
-            self.message(number, |pair| {
-                pair.bytes(1, name.as_bytes());
-                pair.message(2, |inner| write(inner, value));
-            });
+            self.pair(number, name, |inner| write(inner, value));
         }
+    }
+
+    fn pair(&mut self, number: u32, name: &str, write: impl FnOnce(&mut Message)) {
+        self.message(number, |pair| {
+            pair.bytes(1, name.as_bytes());
+            pair.message(2, write);
+        });
     }
 
     fn extensions(&mut self, number: u32, object: &Value) {
@@ -64,30 +68,55 @@ impl Message {
     }
 }
 
-/// Writes the document.
-pub fn document(value: &Value) -> Vec<u8> {
-    let mut document = Message::default();
-    document.text(1, &value["swagger"]);
-    document.message(2, |info| {
-        info.text(1, &value["info"]["title"]);
-        info.text(2, &value["info"]["version"]);
-    });
-    document.message(8, |paths| paths.named(2, &value["paths"], path_item));
-    document.message(9, |definitions| definitions.named(1, &value["definitions"], schema));
-    for requirement in value["security"].as_array().into_iter().flatten() {
-        document.message(12, |one| one.named(1, requirement, |scopes, value| scopes.texts(1, value)));
-    }
-    document.message(13, |all| {
-        all.named(1, &value["securityDefinitions"], |item, value| {
-            // ApiKeySecurity is the second alternative.
-            item.message(2, |key| {
-                for (number, name) in [(1, "type"), (2, "name"), (3, "in"), (4, "description")] {
-                    key.text(number, &value[name]);
-                }
+/// A document that is written path by path and type by type.
+pub struct Document {
+    head: Message,
+    paths: Message,
+    definitions: Message,
+}
+
+impl Document {
+    /// Begins with all but paths and definitions.
+    pub fn new(value: &Map<String, Value>) -> Document {
+        let value = |key: &str| value.get(key).unwrap_or(&Value::Null);
+        let mut head = Message::default();
+        head.text(1, value("swagger"));
+        head.message(2, |info| {
+            info.text(1, &value("info")["title"]);
+            info.text(2, &value("info")["version"]);
+        });
+        for requirement in value("security").as_array().into_iter().flatten() {
+            head.message(12, |one| one.named(1, requirement, |scopes, value| scopes.texts(1, value)));
+        }
+        head.message(13, |all| {
+            all.named(1, value("securityDefinitions"), |item, value| {
+                // ApiKeySecurity is the second alternative.
+                item.message(2, |key| {
+                    for (number, name) in [(1, "type"), (2, "name"), (3, "in"), (4, "description")] {
+                        key.text(number, &value[name]);
+                    }
+                });
             });
         });
-    });
-    document.0
+        Document { head, paths: Message::default(), definitions: Message::default() }
+    }
+
+    /// Adds a path.
+    pub fn path(&mut self, path: &str, value: &Value) {
+        self.paths.pair(2, path, |item| path_item(item, value));
+    }
+
+    /// Adds a type.
+    pub fn definition(&mut self, name: &str, value: &Value) {
+        self.definitions.pair(1, name, |inner| schema(inner, value));
+    }
+
+    /// The bytes.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.head.bytes(8, &self.paths.0);
+        self.head.bytes(9, &self.definitions.0);
+        self.head.0
+    }
 }
 
 fn path_item(message: &mut Message, value: &Value) {

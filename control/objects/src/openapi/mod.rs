@@ -3,8 +3,9 @@
 //!
 //! `kubectl explain`, `apply` and `diff` read them; kubectl up to 1.26 reads nothing but version 2 as protobuf. They are
 //! made when they are asked for, out of the table and of what the server says that it serves, and hold nothing
-//! afterwards; the server keeps what it packed of them. A document costs some milliseconds and a few MB while it is
-//! made. Source: `k8s.io/kube-openapi`, and what upstream's server answers.
+//! afterwards; the server keeps what it packed of them. Paths and types are written one at a time: a document costs
+//! some milliseconds and little more memory than its own length while it is made. Source: `k8s.io/kube-openapi`, and
+//! what upstream's server answers.
 
 mod gnostic;
 mod parameters;
@@ -91,49 +92,110 @@ pub fn hash(served: &[Served], group: &str, version: &str) -> String {
     })
 }
 
-/// `/openapi/v3/apis/GROUP/VERSION`: the operations of a group version and all types that they reach.
-pub fn v3(served: &[Served], group: &str, version: &str) -> Value {
-    let mut schemas = Schemas::new(Dialect::V3);
-    let mut paths = Map::new();
-    for one in served.iter().filter(|one| one.group == group && one.version == version) {
-        paths::add(&mut paths, one, &mut schemas);
-    }
-    json!({
-        "openapi": "3.0.0",
-        "info": info(),
-        "paths": paths,
-        "components": {
-            "schemas": schemas.finish(&Descriptions::unpack(), schema()),
-            "securitySchemes": { "BearerToken": token_scheme() },
-        },
-    })
+/// `/openapi/v3/apis/GROUP/VERSION`, as JSON: the operations of a group version and all types that they reach.
+pub fn v3(served: &[Served], group: &str, version: &str) -> String {
+    let of_version = served.iter().filter(|one| one.group == group && one.version == version);
+    let mut text = Text::new();
+    text.member("openapi", &"3.0.0".into());
+    text.member("info", &info());
+    let schemas = write_paths(&mut text, of_version, Dialect::V3);
+    text.open("components");
+    text.member("securitySchemes", &json!({ "BearerToken": token_scheme() }));
+    text.open("schemas");
+    schemas.each(&Descriptions::unpack(), schema(), |name, schema| text.member(name, schema));
+    text.close();
+    text.close();
+    text.finish()
 }
 
 /// `/openapi/v2` as JSON.
 pub fn v2_json(served: &[Served]) -> Vec<u8> {
-    // A value of strings and maps with string keys is always written.
-    serde_json::to_vec(&v2(served)).unwrap_or_default()
-}
-
-/// `/openapi/v2` as protobuf, `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`.
-pub fn v2_protobuf(served: &[Served]) -> Vec<u8> {
-    gnostic::document(&v2(served))
-}
-
-fn v2(served: &[Served]) -> Value {
-    let mut schemas = Schemas::new(Dialect::V2);
-    let mut paths = Map::new();
-    for one in served {
-        paths::add(&mut paths, one, &mut schemas);
+    let mut text = Text::new();
+    for (name, value) in v2_head() {
+        text.member(name, &value);
     }
-    json!({
-        "swagger": "2.0",
-        "info": info(),
-        "paths": paths,
-        "definitions": schemas.finish(&Descriptions::unpack(), schema()),
-        "securityDefinitions": { "BearerToken": token_scheme() },
-        "security": [{ "BearerToken": [] }],
-    })
+    let schemas = write_paths(&mut text, served.iter(), Dialect::V2);
+    text.open("definitions");
+    schemas.each(&Descriptions::unpack(), schema(), |name, schema| text.member(name, schema));
+    text.close();
+    text.finish().into_bytes()
+}
+
+/// `/openapi/v2` as protobuf. Clients ask for `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`; the answer's
+/// type has a dot for the @, which kubectl could not read.
+pub fn v2_protobuf(served: &[Served]) -> Vec<u8> {
+    let mut document = gnostic::Document::new(
+        &v2_head().map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
+    );
+    let mut schemas = Schemas::new(Dialect::V2);
+    for one in served {
+        let mut paths = Map::new();
+        paths::add(&mut paths, one, &mut schemas);
+        paths.iter().for_each(|(path, item)| document.path(path, item));
+    }
+    schemas.each(&Descriptions::unpack(), schema(), |name, schema| document.definition(name, schema));
+    document.finish()
+}
+
+fn v2_head() -> [(&'static str, Value); 4] {
+    [
+        ("swagger", "2.0".into()),
+        ("info", info()),
+        ("securityDefinitions", json!({ "BearerToken": token_scheme() })),
+        ("security", json!([{ "BearerToken": [] }])),
+    ]
+}
+
+/// Writes the paths; answers with the schemas that they need.
+fn write_paths<'a>(text: &mut Text, served: impl Iterator<Item = &'a Served>, dialect: Dialect) -> Schemas {
+    let mut schemas = Schemas::new(dialect);
+    text.open("paths");
+    for one in served {
+        let mut paths = Map::new();
+        paths::add(&mut paths, one, &mut schemas);
+        paths.iter().for_each(|(path, item)| text.member(path, item));
+    }
+    text.close();
+    schemas
+}
+
+/// A JSON object that is written member by member.
+struct Text {
+    text: String,
+    first: bool,
+}
+
+impl Text {
+    fn new() -> Text {
+        Text { text: "{".into(), first: true }
+    }
+
+    fn name(&mut self, name: &str) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "{}{}:", if self.first { "" } else { "," }, Value::from(name));
+        self.first = false;
+    }
+
+    fn member(&mut self, name: &str, value: &Value) {
+        self.name(name);
+        let _ = write!(self.text, "{value}");
+    }
+
+    fn open(&mut self, name: &str) {
+        self.name(name);
+        self.text.push('{');
+        self.first = true;
+    }
+
+    fn close(&mut self) {
+        self.text.push('}');
+        self.first = false;
+    }
+
+    fn finish(mut self) -> String {
+        self.close();
+        self.text
+    }
 }
 
 fn info() -> Value {

@@ -43,6 +43,7 @@ pub struct Schemas {
     /// The dialect.
     pub dialect: Dialect,
     wanted: Vec<&'static Type>,
+    /// By name; null for types, whose schemas are made when they are handed over.
     found: BTreeMap<&'static str, Value>,
 }
 
@@ -75,13 +76,14 @@ impl Schemas {
         }
     }
 
-    /// All of them, by name.
-    pub fn finish(mut self, text: &Descriptions, table: &'static Schema) -> Map<String, Value> {
+    /// Hands over all of them, one at a time, so that they are never there together as values.
+    pub fn each(mut self, text: &Descriptions, table: &'static Schema, mut emit: impl FnMut(&str, &Value)) {
         while let Some(kind) = self.wanted.pop() {
-            let schema = self.type_schema(kind, text, table);
-            self.found.insert(kind.name, schema);
+            emit(kind.name, &self.type_schema(kind, text, table));
         }
-        self.found.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+        for (name, schema) in self.found.iter().filter(|(_, schema)| !schema.is_null()) {
+            emit(name, schema);
+        }
     }
 
     fn type_schema(&mut self, kind: &'static Type, text: &Descriptions, table: &'static Schema) -> Value {

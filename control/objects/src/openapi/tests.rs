@@ -49,7 +49,7 @@ fn references(value: &Value, into: &mut HashSet<String>) {
 #[test]
 fn documents_are_closed_over_their_references() {
     let served = everything();
-    let apps = v3(&served, "apps", "v1");
+    let apps: Value = serde_json::from_str(&v3(&served, "apps", "v1")).unwrap();
     let mut found = HashSet::new();
     references(&apps, &mut found);
     for name in &found {
@@ -69,7 +69,7 @@ fn documents_are_closed_over_their_references() {
 #[test]
 fn kubectl_finds_what_it_looks_for() {
     let served = everything();
-    let core = v3(&served, "", "v1");
+    let core: Value = serde_json::from_str(&v3(&served, "", "v1")).unwrap();
     let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
     assert_eq!(
         patch["x-kubernetes-group-version-kind"],

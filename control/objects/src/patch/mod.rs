@@ -5,7 +5,9 @@
 //! `apiserver/pkg/endpoints/handlers/patch.go`, `apimachinery/pkg/util/strategicpatch`. Time is linear in object and
 //! patch, but for JSON patch, whose operations each cost what they move.
 
+mod bounds;
 mod json;
+mod lenient;
 mod order;
 mod strategic;
 

@@ -3,7 +3,8 @@
 //! Directives: `$patch` (replace, delete; merge is refused, as upstream does), `$retainKeys`,
 //! `$deleteFromPrimitiveList/FIELD`, `$setElementOrder/FIELD`. Source: `strategicpatch/patch.go`; `mergeMap` and
 //! `mergeSlice` there are `merge_map` and `merge_list` here. What upstream would take with its directives because the
-//! object has nothing to merge with is merged into nothing here, so that no directive ends up in an object.
+//! object has nothing to merge with is merged into nothing here, so that neither directives nor what they delete end up
+//! in an object, and what they replace does.
 
 use super::{PatchError, order};
 use crate::body::{self, Decoded, Limits};
@@ -79,6 +80,11 @@ fn merge_map(
     retain_keys(&mut object, &mut patch)?;
     let (deletions, patch) = split(patch, DELETE_FROM);
     let (orders, mut patch) = split(patch, SET_ORDER);
+    for (key, order) in orders {
+        let order = list_of(order, SET_ORDER)?;
+        let change = patch.remove(&key);
+        set_order(&mut object, &key, change, order, inside)?;
+    }
     for (key, items) in deletions {
         let items = list_of(items, DELETE_FROM)?;
         if let Some(Value::Array(list)) = object.get_mut(&key) {
@@ -86,15 +92,11 @@ fn merge_map(
             list.retain(|item| !gone.contains(&item.to_string()));
         }
     }
-    for (key, order) in orders {
-        let order = list_of(order, SET_ORDER)?;
-        let change = patch.remove(&key);
-        set_order(&mut object, &key, change, order, inside)?;
-    }
     for (key, value) in patch {
         let before = object.remove(&key);
         let merged = match (before, value) {
             (_, Value::Null) => continue,
+            (None, Value::Object(value)) if value.get(PATCH).is_some_and(|word| word == "delete") => continue,
             (before, Value::Object(value)) => {
                 let replace = inside.field(&key).is_some_and(|field| field.strategy.replace);
                 let before = match before {

@@ -107,8 +107,9 @@ fn no_directive_ends_up_in_the_object() {
     check(
         value!({}),
         value!({"containers": [{"name": "a", "$patch": "delete"}, {"name": "b", "env": [{"name": "X", "$patch": "delete"}]}],
-            "volumes": [{"name": "v", "$retainKeys": ["name", "emptyDir"], "emptyDir": {}}]}),
-        value!({"containers": [{"name": "b", "env": []}], "volumes": [{"name": "v", "emptyDir": {}}]}),
+            "volumes": [{"name": "v", "$retainKeys": ["name", "emptyDir"], "emptyDir": {}}],
+            "securityContext": {"$patch": "delete"}, "nodeSelector": {"$patch": "replace", "a": "b"}}),
+        value!({"containers": [{"name": "b", "env": []}], "volumes": [{"name": "v", "emptyDir": {}}], "nodeSelector": {"a": "b"}}),
     );
 }
 
@@ -187,6 +188,37 @@ fn json_patches_are_rfc_6902() {
     assert_eq!(error.to_string(), "The allowed maximum operations in a JSON patch is 10000, got 10001");
 }
 
+/// As kubectl 1.37's `patch --local --type=json` answers.
+#[test]
+fn json_patches_take_what_upstream_takes() {
+    let object = value!({"list": ["a", "b", "c"], "map": {"x": 1}});
+    let of = |patch: &str| json_patch(object.clone(), patch.as_bytes()).map(|decoded| decoded.object);
+    assert_eq!(of(r#"[{"op":"remove","path":"/list/-1"}]"#).unwrap()["list"], value!(["a", "b"]));
+    assert_eq!(
+        of(r#"[{"op":"add","path":"/list/-1","value":"z"}]"#).unwrap()["list"],
+        value!(["a", "b", "c", "z"])
+    );
+    assert_eq!(
+        of(r#"[{"op":"replace","path":"/list/-3","value":"z"}]"#).unwrap()["list"],
+        value!(["z", "b", "c"])
+    );
+    assert_eq!(
+        of(r#"[{"op":"replace","path":"/map/y","value":2}]"#).unwrap()["map"],
+        value!({"x": 1, "y": 2})
+    );
+    assert!(of(r#"[{"op":"test","path":"/map/y","value":null}]"#).is_ok());
+    for patch in [
+        r#"[{"op":"remove","path":"/list/-4"}]"#,
+        r#"[{"op":"remove","path":"/list/-"}]"#,
+        r#"[{"op":"remove","path":"/list/--1"}]"#,
+        r#"[{"op":"test","path":"/nope/y","value":null}]"#,
+        r#"[{"op":"test","path":"/map/x","value":null}]"#,
+        r#"[{"op":"replace","path":"/nope/y","value":null}]"#,
+    ] {
+        assert_eq!(of(patch).unwrap_err().code(), 422, "{patch}");
+    }
+}
+
 #[test]
 fn copies_of_copies_are_bounded() {
     let copies = vec![r#"{"op":"copy","from":"/a","path":"/a/-"}"#; 60].join(",");
@@ -244,6 +276,19 @@ proptest! {
         let _ = strategic_of("Pod", object.clone(), patch.clone());
         let _ = merge(object.clone(), patch.to_string().as_bytes());
         let _ = json_patch(object, patch.to_string().as_bytes());
+    }
+
+    #[test]
+    fn any_operations_are_answered(
+        object in any_patch(),
+        operations in proptest::collection::vec(("(add|remove|replace|move|copy|test)", "(/(spec|name|volumes|0|1|-1|-|)){0,4}", "(/(spec|volumes|0|-2)){0,3}"), 0..8),
+        item in any_patch(),
+    ) {
+        let operations: Vec<Value> = operations
+            .into_iter()
+            .map(|(op, path, from)| value!({"op": op, "path": path, "from": from, "value": item}))
+            .collect();
+        let _ = json_patch(object, Value::from(operations).to_string().as_bytes());
     }
 
     #[test]

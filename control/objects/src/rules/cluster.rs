@@ -195,9 +195,6 @@ fn lease(object: &Value, faults: &mut Faults) {
         let value = at(spec, "leaseTransitions").clone();
         faults.invalid("spec.leaseTransitions", value, "must be greater than or equal to 0");
     }
-    if has(spec, "holderIdentity") && text(spec, "holderIdentity").is_empty() {
-        faults.invalid("spec.holderIdentity", "", "must not be empty");
-    }
 }
 
 fn usages(spec: &Value, faults: &mut Faults) {

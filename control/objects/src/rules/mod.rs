@@ -7,6 +7,7 @@ mod batch;
 mod cluster;
 mod config;
 mod endpoints;
+mod event;
 mod metadata;
 mod network;
 mod pod;
@@ -54,6 +55,8 @@ pub fn rules(group: &str, kind: &str) -> &'static Rules {
         ("apps", "DaemonSet") => &workload::DAEMON_SET,
         ("apps", "StatefulSet") => &workload::STATEFUL_SET,
         ("apps", "ControllerRevision") => &workload::CONTROLLER_REVISION,
+        ("", "Event") => &event::CORE,
+        ("events.k8s.io", "Event") => &event::EVENT,
         ("", "Node") => &cluster::NODE,
         ("", "LimitRange") => &cluster::LIMIT_RANGE,
         ("", "ResourceQuota") => &cluster::RESOURCE_QUOTA,
@@ -72,9 +75,7 @@ pub fn rules(group: &str, kind: &str) -> &'static Rules {
         ("rbac.authorization.k8s.io", "ClusterRole") => &rbac::CLUSTER_ROLE,
         ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::ROLE_BINDING,
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &rbac::CLUSTER_ROLE_BINDING,
-        ("storage.k8s.io", "StorageClass") => &storage::STORAGE_CLASS,
-        ("storage.k8s.io", "CSIDriver") => &storage::CSI_DRIVER,
-        ("storage.k8s.io", "VolumeAttachment") => &storage::VOLUME_ATTACHMENT,
+        ("storage.k8s.io", kind) => storage(kind),
         ("certificates.k8s.io", "CertificateSigningRequest") => &cluster::CERTIFICATE_REQUEST,
         ("scheduling.k8s.io", "PriorityClass") => &cluster::PRIORITY_CLASS,
         ("node.k8s.io", "RuntimeClass") => &cluster::RUNTIME_CLASS,
@@ -88,6 +89,17 @@ fn networking(kind: &str) -> &'static Rules {
         "IngressClass" => &network::INGRESS_CLASS,
         "NetworkPolicy" => &network::NETWORK_POLICY,
         "ServiceCIDR" => &network::SERVICE_CIDR,
+        _ => &NONE,
+    }
+}
+
+fn storage(kind: &str) -> &'static Rules {
+    match kind {
+        "StorageClass" => &storage::STORAGE_CLASS,
+        "CSIDriver" => &storage::CSI_DRIVER,
+        "VolumeAttachment" => &storage::VOLUME_ATTACHMENT,
+        "VolumeAttributesClass" => &storage::VOLUME_ATTRIBUTES_CLASS,
+        "CSIStorageCapacity" => &storage::STORAGE_CAPACITY,
         _ => &NONE,
     }
 }

@@ -130,6 +130,48 @@ pub const VOLUME_ATTACHMENT: Rules = Rules {
     },
 };
 
+/// Of classes of attributes.
+pub const VOLUME_ATTRIBUTES_CLASS: Rules = Rules {
+    default: |_| {},
+    validate: |object, faults| {
+        if text(object, "driverName").is_empty() {
+            faults.required("driverName", "");
+        }
+        if entries(object, "parameters").next().is_none() {
+            faults.required("parameters", "must contain at least one key/value pair");
+        }
+    },
+    validate_update: |new, old, faults| {
+        for key in ["driverName", "parameters"] {
+            if at(new, key) != at(old, key) {
+                faults.invalid(key, at(new, key).clone(), "field is immutable");
+            }
+        }
+    },
+};
+
+/// Of drivers' reports of what there is to give.
+pub const STORAGE_CAPACITY: Rules = Rules {
+    default: |_| {},
+    validate: |object, faults| {
+        let class = text(object, "storageClassName");
+        told(names::dns1123_subdomain(class), "storageClassName", class, faults);
+        for key in ["capacity", "maximumVolumeSize"] {
+            if quantity(at(object, key)).sign() < 0 {
+                faults.invalid(key, at(object, key).clone(), super::metadata::NOT_NEGATIVE);
+            }
+        }
+        selecting::label_selector(at(object, "nodeTopology"), "nodeTopology", faults);
+    },
+    validate_update: |new, old, faults| {
+        for key in ["nodeTopology", "storageClassName"] {
+            if at(new, key) != at(old, key) {
+                faults.invalid(key, at(new, key).clone(), "field is immutable");
+            }
+        }
+    },
+};
+
 fn one_of(object: &Value, key: &str, known: &[&str], faults: &mut Faults) {
     if !known.contains(&text(object, key)) {
         faults.not_supported(key, text(object, key), known);

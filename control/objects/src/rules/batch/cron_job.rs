@@ -2,7 +2,7 @@
 
 use super::super::Rules;
 use super::super::pod::template_defaults;
-use super::super::reading::{at, default, has, text, within};
+use super::super::reading::{at, default, flag, has, text, within};
 use super::super::workload::not_negative;
 use super::{job, schedule};
 use crate::fault::Faults;
@@ -65,11 +65,12 @@ fn validate(object: &Value, faults: &mut Faults) {
         );
     }
     let jobs = at(at(spec, "jobTemplate"), "spec");
-    for key in ["selector", "manualSelector"] {
-        if has(jobs, key) {
-            let text = "`selector` will be auto-generated";
-            faults.invalid(format!("spec.jobTemplate.spec.{key}"), at(jobs, key).clone(), text);
-        }
+    if has(jobs, "selector") {
+        let text = "`selector` will be auto-generated";
+        faults.invalid("spec.jobTemplate.spec.selector", at(jobs, "selector").clone(), text);
+    }
+    if flag(jobs, "manualSelector") {
+        faults.not_supported("spec.jobTemplate.spec.manualSelector", true, &["nil", "false"]);
     }
     job::specification(jobs, "spec.jobTemplate.spec", faults);
 }

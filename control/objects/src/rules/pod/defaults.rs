@@ -72,7 +72,12 @@ fn container(container: &mut Value, on_host: bool) {
             default(port, "hostPort", number);
         }
     });
-    each(container, "env", |variable| with(variable, "valueFrom", |from| with(from, "fieldRef", field_ref)));
+    each(container, "env", |variable| {
+        with(variable, "valueFrom", |from| {
+            with(from, "fieldRef", field_ref);
+            with(from, "resourceFieldRef", resource_ref);
+        });
+    });
     for key in ["livenessProbe", "readinessProbe", "startupProbe"] {
         with(container, key, probe);
     }
@@ -98,6 +103,11 @@ fn is_latest(image: &str) -> bool {
 
 fn field_ref(reference: &mut Value) {
     default(reference, "apiVersion", "v1");
+}
+
+/// Go prints a quantity that is no pointer even if it is nothing.
+fn resource_ref(reference: &mut Value) {
+    default(reference, "divisor", "0");
 }
 
 fn probe(probe: &mut Value) {
@@ -162,7 +172,10 @@ pub fn volume_source_defaults(volume: &mut Value) {
 }
 
 fn downward_items(source: &mut Value) {
-    each(source, "items", |item| with(item, "fieldRef", field_ref));
+    each(source, "items", |item| {
+        with(item, "fieldRef", field_ref);
+        with(item, "resourceFieldRef", resource_ref);
+    });
 }
 
 /// The specification of a claim.

@@ -1,6 +1,6 @@
 //! Resources of containers and pods: what they ask for and what they may have.
 
-use super::super::metadata::NOT_NEGATIVE;
+use super::super::metadata::{NOT_NEGATIVE, told};
 use super::super::reading::{at, entries, has, text};
 use crate::fault::Faults;
 use crate::names;
@@ -21,11 +21,21 @@ pub fn quantity(value: &Value) -> Quantity {
     value.as_str().and_then(|text| Quantity::parse(text).ok()).unwrap_or(Quantity::ZERO)
 }
 
-/// Whether a resource of this name may be asked for by a container.
-fn name_is_known(name: &str) -> bool {
-    name.contains('/')
-        || matches!(name, "cpu" | "memory" | "ephemeral-storage" | "storage")
-        || name.starts_with("hugepages-")
+/// Source: `validateContainerResourceName`.
+fn name_faults(name: &str, field: &str, faults: &mut Faults) {
+    let wrong = names::qualified_name(name);
+    if !wrong.is_empty() {
+        told(wrong, field, name, faults);
+        return;
+    }
+    let known = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
+    if name.contains('/') || known {
+        return;
+    }
+    if name != "storage" {
+        faults.invalid(field, name, "must be a standard resource type or fully qualified");
+    }
+    faults.invalid(field, name, "must be a standard resource for containers");
 }
 
 /// Resources may be asked for in parts, or only as a whole.
@@ -37,13 +47,9 @@ fn overcommits(name: &str) -> bool {
 pub fn validate(resources: &Value, field: &str, faults: &mut Faults) {
     for key in ["limits", "requests"] {
         for (name, value) in entries(resources, key) {
-            let field = format!("{field}.{key}");
-            if !names::qualified_name(name).is_empty() || !name_is_known(name) {
-                let text = "must be a standard resource type or fully qualified";
-                faults.invalid(&field, name.as_str(), text);
-            }
+            let field = format!("{field}.{key}[{name}]");
+            name_faults(name, &field, faults);
             let amount = quantity(value);
-            let field = format!("{field}[{name}]");
             if amount.sign() < 0 {
                 faults.invalid(&field, value.clone(), NOT_NEGATIVE);
             }

@@ -77,7 +77,8 @@ fn faults_are_told_as_upstream_does() {
             "spec.containers[1].env[0].name: Required value",
             "spec.containers[1].env[1].name: Invalid value: \"a=b\": a valid environment variable name must consist only of printable ASCII characters other than '='",
             "spec.containers[1].volumeMounts[0].name: Not found: \"nope\"",
-            "spec.containers[1].resources.requests: Invalid value: \"gold\": must be a standard resource type or fully qualified",
+            "spec.containers[1].resources.requests[gold]: Invalid value: \"gold\": must be a standard resource type or fully qualified",
+            "spec.containers[1].resources.requests[gold]: Invalid value: \"gold\": must be a standard resource for containers",
             "spec.containers[1].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
             "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         ]

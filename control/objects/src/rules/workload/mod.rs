@@ -65,8 +65,13 @@ pub fn selector_and_labels(spec: &Value, of: &str, faults: &mut Faults) {
 
 /// The template of pods that run for ever.
 pub fn template(spec: &Value, kind: &str, faults: &mut Faults) {
+    pod::validate_template(at(spec, "template"), "spec.template", faults);
+    runs_for_ever(spec, kind, faults);
+}
+
+/// What pods that run for ever may not ask for.
+fn runs_for_ever(spec: &Value, kind: &str, faults: &mut Faults) {
     let template = at(spec, "template");
-    pod::validate_template(template, "spec.template", faults);
     let pods = at(template, "spec");
     let policy = text(pods, "restartPolicy");
     if policy != "Always" {

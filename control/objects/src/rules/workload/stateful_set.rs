@@ -1,8 +1,9 @@
 //! Stateful sets.
 
+use super::super::metadata;
 use super::super::pod::{claim_defaults, template_defaults};
 use super::super::reading::{as_in, at, default, each, has, remove, text, within};
-use super::{Rules, each_item, not_negative, selector_and_labels, template};
+use super::{Rules, each_item, not_negative, runs_for_ever, selector_and_labels};
 use crate::fault::Faults;
 use crate::names;
 use serde_json::Value;
@@ -75,7 +76,12 @@ fn validate(object: &Value, faults: &mut Faults) {
     }
     not_negative(spec, "spec", &["replicas", "minReadySeconds", "revisionHistoryLimit"], faults);
     selector_and_labels(spec, "statefulset", faults);
-    template(spec, "StatefulSet", faults);
+    // The pods' volumes come from the templates of claims as well: upstream leaves the pods themselves to be judged
+    // when they are created.
+    let meta = at(at(spec, "template"), "metadata");
+    metadata::labels(at(meta, "labels"), "spec.template.labels", faults);
+    metadata::annotations(meta, "spec.template.annotations", faults);
+    runs_for_ever(spec, "StatefulSet", faults);
     let service = text(spec, "serviceName");
     if !service.is_empty() {
         for text in names::dns1123_label(service) {

@@ -111,6 +111,16 @@ fn faults_are_told_as_upstream_does() {
     );
 }
 
+/// A claim's template makes a volume that the pods' template does not have.
+#[test]
+fn stateful_sets_mount_their_claims() {
+    let mounts = json!([{"name": "data", "mountPath": "/d"}]);
+    let pods = json!({"containers": [{"name": "c", "image": "i", "volumeMounts": mounts}]});
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+    let extra = json!({"template": {"metadata": {"labels": {"a": "b"}}, "spec": pods}, "volumeClaimTemplates": [claim]});
+    assert!(wrong(&STATEFUL_SET, extra).is_empty());
+}
+
 #[test]
 fn selectors_do_not_change() {
     let other = json!({"selector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}});
