@@ -51,6 +51,11 @@ impl Apiserver {
         server
     }
 
+    /// Gives it other flags from the next start on.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// Starts it again on the same folder and port.
     ///
     /// # Panics

@@ -91,7 +91,7 @@ pub struct Running {
     /// The server.
     pub server: Arc<Server>,
     /// Its keys.
-    pub pki: Pki,
+    pub pki: Arc<Pki>,
     /// Where it listens.
     pub address: SocketAddr,
     end: watch::Sender<bool>,
@@ -150,7 +150,7 @@ pub async fn start(config: Config, client: Client) -> Result<Running, StartError
     if !config.compaction.is_zero() {
         tokio::spawn(compact(server.api.store.clone(), config.compaction, ends));
     }
-    Ok(Running { server, pki, address, end })
+    Ok(Running { server, pki: Arc::new(pki), address, end })
 }
 
 fn accounts(config: &Config, pki: &Pki) -> Result<ServiceAccounts, StartError> {

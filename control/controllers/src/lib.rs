@@ -6,6 +6,8 @@
 //! graph (some 300 bytes each), and with what is at work for the others.
 
 mod accounts;
+mod bootstrap;
+mod certificates;
 mod clients;
 mod collector;
 mod error;
@@ -18,6 +20,7 @@ mod root_ca;
 mod selection;
 mod watch;
 
+pub use certificates::{Asked, Sign, Unsigned};
 pub use clients::{Clients, OfAccount};
 pub use error::Error;
 pub use lease::Election;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+use certificates::Duties;
 use kinds::known;
 use queue::{Queue, work};
 use roles::Roles;
@@ -47,6 +51,8 @@ pub struct Config {
     pub controllers: Selection,
     /// The CA that pods know the API server by, in PEM; without, no namespace gets any.
     pub root_ca: Option<String>,
+    /// Signs approved certificate signing requests; without, nobody here does.
+    pub sign: Option<Sign>,
     /// Gives each controller's own client; without, all use the one that [`run`] is given.
     pub of_account: Option<OfAccount>,
     /// The lease that tells which of several managers is at work; without, this one is, always.
@@ -110,6 +116,12 @@ async fn all(clients: Clients, config: Config) {
     if config.controllers.has(Controller::ClusterRoleAggregation) {
         cluster_roles(&mut running, &clients);
     }
+    let sign = config.sign.filter(|_| config.controllers.has(Controller::CsrSigning));
+    let duties = Duties { sign, clean: config.controllers.has(Controller::CsrCleaner) };
+    if duties.clean || duties.sign.is_some() {
+        signing_requests(&mut running, &clients, duties);
+    }
+    bootstrap_tokens(&mut running, &clients, &config.controllers);
     if !listeners.is_empty() {
         let which = Which { resync: Some(RESYNC), ..Which::default() };
         let resource = known("", "v1", "Namespace", "namespaces");
@@ -184,7 +196,7 @@ fn gone(
     name: &str,
     queue: Arc<Queue<String>>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let which = Which { fields: Some(format!("metadata.name={name}")), resync: None };
+    let which = Which { fields: Some(format!("metadata.name={name}")), ..Which::default() };
     follow(clients.own.clone(), resource, which, move |told| {
         if let Told::There(metadata) | Told::Gone(metadata) = told
             && let Some(namespace) = metadata.namespace
@@ -204,4 +216,83 @@ fn cluster_roles(running: &mut JoinSet<()>, clients: &Clients) {
         let (roles, client) = (roles.clone(), client.clone());
         async move { roles.look(&client, &name).await }
     }));
+}
+
+fn signing_requests(running: &mut JoinSet<()>, clients: &Clients, duties: Duties) {
+    let queue = Arc::new(Queue::<String>::default());
+    let resource =
+        known("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests");
+    running.spawn(follow(clients.own.clone(), resource, Which::default(), asking(queue.clone())));
+    let client = clients.account("certificate-controller");
+    running.spawn(timed("certificatesigningrequest-controllers", queue, move |name: String| {
+        let (client, duties) = (client.clone(), duties.clone());
+        async move { certificates::look(&client, &duties, &name).await }
+    }));
+}
+
+fn bootstrap_tokens(running: &mut JoinSet<()>, clients: &Clients, controllers: &Selection) {
+    let secrets = || known("", "v1", "Secret", "secrets");
+    let tokens = || Which {
+        namespace: Some(bootstrap::SECRETS.into()),
+        fields: Some(bootstrap::TYPE.into()),
+        ..Which::default()
+    };
+    if controllers.has(Controller::BootstrapSigner) {
+        // One name for all: there is one config map.
+        let queue = Arc::new(Queue::<&'static str>::default());
+        let info = Which {
+            namespace: Some(bootstrap::PUBLIC.into()),
+            fields: Some(format!("metadata.name={}", bootstrap::NAME)),
+            ..Which::default()
+        };
+        for (resource, which) in [(secrets(), tokens()), (known("", "v1", "ConfigMap", "configmaps"), info)] {
+            let asks = queue.clone();
+            running.spawn(follow(clients.own.clone(), resource, which, move |_| asks.add(bootstrap::NAME)));
+        }
+        let client = clients.account("bootstrap-signer");
+        running.spawn(timed("bootstrap-signer-controller", queue, move |_| {
+            let client = client.clone();
+            async move { bootstrap::look(&client).await }
+        }));
+    }
+    if controllers.has(Controller::TokenCleaner) {
+        let queue = Arc::new(Queue::<String>::default());
+        running.spawn(follow(clients.own.clone(), secrets(), tokens(), asking(queue.clone())));
+        let client = clients.account("token-cleaner");
+        running.spawn(timed("token-cleaner-controller", queue, move |name: String| {
+            let client = client.clone();
+            async move { bootstrap::clean(&client, &name).await }
+        }));
+    }
+}
+
+/// Asks for a look at each object by its name.
+fn asking(queue: Arc<Queue<String>>) -> impl FnMut(Told) + Send {
+    move |told| {
+        if let Told::There(metadata) = told
+            && let Some(name) = metadata.name
+        {
+            queue.add(name);
+        }
+    }
+}
+
+/// Works on what tells itself when it is to be looked at again.
+async fn timed<K, F, R>(what: &'static str, queue: Arc<Queue<K>>, look: F)
+where
+    K: Clone + Eq + std::hash::Hash + fmt::Display + Send + Sync + 'static,
+    F: Fn(K) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Option<Duration>, Error>> + Send + 'static,
+{
+    let asks = queue.clone();
+    work(what, queue, 1, move |key: K| {
+        let (asks, looked) = (asks.clone(), look(key.clone()));
+        async move {
+            if let Some(later) = looked.await? {
+                asks.add_after(key, later);
+            }
+            Ok(Step::Done)
+        }
+    })
+    .await;
 }

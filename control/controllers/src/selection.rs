@@ -16,16 +16,31 @@ pub enum Controller {
     RootCa,
     /// Fills aggregated cluster roles.
     ClusterRoleAggregation,
+    /// Signs approved certificate signing requests.
+    CsrSigning,
+    /// Removes old ones.
+    CsrCleaner,
+    /// Signs `cluster-info` with the tokens by which nodes join.
+    BootstrapSigner,
+    /// Removes such tokens when they have run out.
+    TokenCleaner,
 }
 
 /// Each with its name and the name that it had before Kubernetes 1.28.
-const ALL: [(Controller, &str, &str); 5] = [
+const ALL: [(Controller, &str, &str); 9] = [
     (Controller::Namespace, "namespace-controller", "namespace"),
     (Controller::GarbageCollector, "garbage-collector-controller", "garbagecollector"),
     (Controller::ServiceAccount, "serviceaccount-controller", "serviceaccount"),
     (Controller::RootCa, "root-ca-certificate-publisher-controller", "root-ca-cert-publisher"),
     (Controller::ClusterRoleAggregation, "clusterrole-aggregation-controller", "clusterrole-aggregation"),
+    (Controller::CsrSigning, "certificatesigningrequest-signing-controller", "csrsigning"),
+    (Controller::CsrCleaner, "certificatesigningrequest-cleaner-controller", "csrcleaner"),
+    (Controller::BootstrapSigner, "bootstrap-signer-controller", "bootstrapsigner"),
+    (Controller::TokenCleaner, "token-cleaner-controller", "tokencleaner"),
 ];
+
+/// Those that `*` does not mean, as upstream: they are for clusters whose nodes join by token.
+const BY_NAME: [Controller; 2] = [Controller::BootstrapSigner, Controller::TokenCleaner];
 
 /// Which of them run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +65,11 @@ impl Selection {
             })?;
             said.push((controller, runs));
         }
-        let runs =
-            |controller| said.iter().find(|(one, _)| *one == controller).map_or(all, |(_, runs)| *runs);
+        let runs = |controller| {
+            let by_star = all && !BY_NAME.contains(&controller);
+            said.iter().find(|(one, _)| *one == controller).map_or(by_star, |(_, runs)| *runs)
+        };
         Ok(Selection(ALL.iter().map(|one| one.0).filter(|one| runs(*one)).collect()))
-    }
-
-    /// All of them.
-    pub fn all() -> Selection {
-        Selection(ALL.iter().map(|one| one.0).collect())
     }
 
     /// Whether this one runs.
@@ -84,7 +96,9 @@ mod tests {
     /// `IsControllerEnabled`: "*" is all, "foo" enables, "-foo" disables.
     #[test]
     fn as_the_flag_of_upstream() {
-        assert_eq!(read(&["*"]).unwrap(), Selection::all());
+        let all = read(&["*"]).unwrap();
+        assert!(all.has(Controller::RootCa) && !all.has(Controller::TokenCleaner));
+        assert!(read(&["*", "tokencleaner"]).unwrap().has(Controller::TokenCleaner));
         let without = read(&["*", "-garbagecollector"]).unwrap();
         assert!(!without.has(Controller::GarbageCollector) && without.has(Controller::Namespace));
         let one = read(&["serviceaccount-controller"]).unwrap();

@@ -27,6 +27,8 @@ pub enum Told {
 /// Which objects.
 #[derive(Clone, Debug, Default)]
 pub struct Which {
+    /// The namespace; all without.
+    pub namespace: Option<String>,
     /// A selector of fields; all without.
     pub fields: Option<String>,
     /// How often everything is told anew; never, but for a lost watch, without.
@@ -40,7 +42,10 @@ pub async fn follow(
     which: Which,
     mut tell: impl FnMut(Told) + Send,
 ) {
-    let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
+    let api: Api<PartialObjectMeta<DynamicObject>> = match &which.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
     let config =
         watcher::Config { field_selector: which.fields, page_size: Some(PAGE), ..Default::default() };
     loop {

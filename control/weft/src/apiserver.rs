@@ -149,8 +149,7 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
         systemd::ready();
         if !controllers.is_empty() {
             let address = flags.reached(&running)?;
-            let ca = running.pki.authority.pem.clone();
-            within = Some(Within::start(&running.server, controllers, ca, &address));
+            within = Some(Within::start(&running.server, &running.pki, controllers, &address));
         }
         std::future::pending::<anyhow::Result<()>>().await
     };

@@ -12,8 +12,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use weft_apiserver::pki::{Pki, SigningError};
 use weft_apiserver::server::Server;
-use weft_controllers::{Config, Election, Selection};
+use weft_controllers::{Config, Election, Selection, Sign, Unsigned};
 
 use crate::{in_process, logs, systemd};
 
@@ -21,6 +22,8 @@ use crate::{in_process, logs, systemd};
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same for the server in whose process the controllers run: what it knows is milliseconds old.
 const PAUSE_WITHIN: Duration = Duration::from_millis(500);
+/// How long a certificate is good (`--cluster-signing-duration`).
+const SIGNED_FOR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// How long the controllers may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -43,7 +46,7 @@ pub struct Flags {
 /// Which controllers run.
 #[derive(Debug, Args)]
 pub struct Controllers {
-    /// Comma-separated controllers to run: * for all, foo for this one, -foo for all but this one.
+    /// Comma-separated controllers to run: * for all that are on by default, foo for this one, -foo for not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
 }
@@ -72,6 +75,8 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = Config {
         controllers,
         root_ca,
+        // The CA's key is with the API server, or nowhere that this knows of.
+        sign: None,
         of_account: None,
         leader_election: flags.leader_elect.then(identity).transpose()?.map(Election::of_controller_manager),
         namespace_pause: PAUSE,
@@ -138,6 +143,18 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Signs with the cluster's CA.
+fn signing(pki: Arc<Pki>) -> Sign {
+    Arc::new(move |asked| {
+        let usages: Vec<&str> = asked.usages.iter().map(String::as_str).collect();
+        let signed = pki.sign(&asked.signer, &asked.request, &usages, asked.expiration, SIGNED_FOR);
+        signed.map_err(|error| match error {
+            SigningError::Failed(_) => Unsigned::Failed(error.to_string()),
+            refused => Unsigned::Refused(refused.to_string()),
+        })
+    })
+}
+
 /// Controllers that run within an API server's process.
 #[derive(Debug)]
 pub struct Within {
@@ -148,10 +165,11 @@ pub struct Within {
 impl Within {
     /// Starts them. `address` is where others reach the server: with the host's name it tells servers of one cluster
     /// apart, and stays the same over a restart, after which the lease is held at once.
-    pub fn start(server: &Arc<Server>, controllers: Selection, root_ca: String, address: &str) -> Within {
+    pub fn start(server: &Arc<Server>, pki: &Arc<Pki>, controllers: Selection, address: &str) -> Within {
         let config = Config {
             controllers,
-            root_ca: Some(root_ca),
+            root_ca: Some(pki.authority.pem.clone()),
+            sign: Some(signing(pki.clone())),
             of_account: Some(in_process::accounts(server)),
             leader_election: Some(Election::of_controller_manager(format!("{}_{address}", host()))),
             namespace_pause: PAUSE_WITHIN,

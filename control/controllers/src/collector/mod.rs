@@ -10,6 +10,7 @@ mod decide;
 mod graph;
 mod kinds_table;
 mod monitors;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use decide::{Action, Class, Own, decide};
 use graph::{FOREGROUND, Fate, Graph, Node, ORPHAN, Owner, Uid};
 use kinds_table::{Kinds, is_collected};
 pub use monitors::run;
+use report::Hands;
 
 /// How many dependents are cut from their owner at once.
 const AT_ONCE: usize = 8;
@@ -75,7 +77,8 @@ impl Collector {
     }
 
     /// Looks at an object.
-    pub async fn look(&self, client: &kube::Client, uid: &Uid) -> Result<Step, Error> {
+    pub async fn look(&self, hands: &Hands, uid: &Uid) -> Result<Step, Error> {
+        let client = &hands.client;
         let known = self.with(|graph| graph.node(uid).map(|node| (node.clone(), graph.is_settled(node))));
         let Some((node, settled)) = known else { return Ok(Step::Done) };
         match node.fate {
@@ -90,7 +93,7 @@ impl Collector {
             return Ok(Step::Done);
         };
         match graph::fate(&there) {
-            Fate::Lives => self.judge(client, uid, &node, &there).await?,
+            Fate::Lives => self.judge(hands, uid, &node, &there).await?,
             Fate::Foreground => self.dependents_first(client, uid, &node, &there).await?,
             Fate::Orphan => self.orphan(client, uid, &node, &there).await?,
             Fate::Goes => {}
@@ -99,16 +102,11 @@ impl Collector {
     }
 
     /// An object that lives: whether its owners still justify that.
-    async fn judge(
-        &self,
-        client: &kube::Client,
-        uid: &Uid,
-        node: &Node,
-        there: &ObjectMeta,
-    ) -> Result<(), Error> {
+    async fn judge(&self, hands: &Hands, uid: &Uid, node: &Node, there: &ObjectMeta) -> Result<(), Error> {
+        let client = &hands.client;
         let mut owners = Vec::new();
         for owner in graph::owners(there) {
-            match self.class(client, node, &owner).await? {
+            match self.class(hands, uid, node, &owner).await? {
                 Some(class) => owners.push((owner.uid, class)),
                 // Nobody can tell what it means: the object stays (`namespacedOwnerOfClusterScopedObjectErr`).
                 None => return Ok(()),
@@ -126,7 +124,11 @@ impl Collector {
             Action::Keep => Ok(()),
             Action::Cut(lost) => actions::cut(client, node, there, &lost).await,
             Action::Delete { policy, unblock: false } => {
-                tracing::info!(object = actions::named(node), ?policy, "it has no owner left: it is deleted");
+                tracing::debug!(
+                    object = actions::named(node),
+                    ?policy,
+                    "it has no owner left: it is deleted"
+                );
                 actions::delete(client, node, there, policy).await
             }
             // The change moves its revision: the look that follows from it deletes.
@@ -140,12 +142,18 @@ impl Collector {
     }
 
     /// What became of an owner; `None` if the reference cannot mean anything.
-    async fn class(&self, client: &kube::Client, node: &Node, owner: &Owner) -> Result<Option<Class>, Error> {
+    async fn class(
+        &self,
+        hands: &Hands,
+        uid: &Uid,
+        node: &Node,
+        owner: &Owner,
+    ) -> Result<Option<Class>, Error> {
         let known = self.with(|graph| {
-            let there = graph.node(&owner.uid).filter(|there| there.is_meant(owner, &node.namespace));
-            there.map(|there| there.fate)
+            let there = graph.node(&owner.uid)?;
+            Some(there.is_meant(owner, &node.namespace).then_some(there.fate))
         });
-        if let Some(fate) = known {
+        if let Some(Some(fate)) = known {
             return Ok(Some(class(fate)));
         }
         let kind = self.kinds.of_reference(owner).ok_or_else(|| {
@@ -153,31 +161,27 @@ impl Collector {
             Error::Other(format!("{}: its owner's kind {version}/{kind} is not known", actions::named(node)))
         })?;
         if kind.namespaced && node.namespace.is_empty() {
-            tracing::warn!(object = actions::named(node), owner = %owner.name, reason = "OwnerRefInvalidNamespace",
-                "an object of no namespace names an owner in a namespace: it is never collected");
+            hands.report(node, uid, owner).await;
             return Ok(None);
         }
         let key = (node.namespace.clone(), owner.uid.clone());
-        let is_absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
-        if is_absent {
+        if self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(Some(Class::Dangling));
         }
-        let there = actions::api(client, &kind, &node.namespace).get_opt(&owner.name).await;
+        let there = actions::api(&hands.client, &kind, &node.namespace).get_opt(&owner.name).await;
         let there = there.on(|| format!("cannot read {} {}, an owner", owner.kind, owner.name))?;
-        match there.filter(|there| there.metadata.uid.as_deref() == Some(&*owner.uid)) {
-            Some(there) => Ok(Some(class(graph::fate(&there.metadata)))),
-            None => {
-                self.remember_absent(node, owner, key);
-                Ok(Some(Class::Dangling))
-            }
+        if let Some(there) = there.filter(|there| there.metadata.uid.as_deref() == Some(&*owner.uid)) {
+            return Ok(Some(class(graph::fate(&there.metadata))));
         }
+        if known.is_some() {
+            // There is an owner of that uid, and it is another one than the reference says.
+            hands.report(node, uid, owner).await;
+        }
+        self.remember_absent(key);
+        Ok(Some(Class::Dangling))
     }
 
-    fn remember_absent(&self, node: &Node, owner: &Owner, key: (Box<str>, Uid)) {
-        if self.with(|graph| graph.node(&owner.uid).is_some()) {
-            tracing::warn!(object = actions::named(node), owner = %owner.name, reason = "OwnerRefInvalidNamespace",
-                "the owner is no object of that kind and name in the same namespace: it counts as absent");
-        }
+    fn remember_absent(&self, key: (Box<str>, Uid)) {
         let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
         if absent.len() >= ABSENT {
             absent.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Collector, Uid, is_collected};
+use super::{Collector, Hands, Uid, is_collected};
 use crate::Clients;
 use crate::error::said;
 use crate::kinds::{Found, Kind, discover};
@@ -49,10 +49,10 @@ pub async fn run(clients: Clients) {
     if tokio::time::timeout(SYNCS_WITHIN, pending.wait_for(|left| *left == 0)).await.is_err() {
         tracing::warn!("not all kinds could be listed: garbage is collected by what is known");
     }
-    let (queue, client) = (collector.queue.clone(), clients.account("generic-garbage-collector"));
+    let (queue, hands) = (collector.queue.clone(), Hands::of(clients.account("generic-garbage-collector")));
     monitors.tasks.spawn(work("garbage-collector-controller", queue, WORKERS, move |uid: Uid| {
-        let (collector, client) = (collector.clone(), client.clone());
-        async move { collector.look(&client, &uid).await }
+        let (collector, hands) = (collector.clone(), hands.clone());
+        async move { collector.look(&hands, &uid).await }
     }));
     loop {
         tokio::time::sleep(PERIOD).await;

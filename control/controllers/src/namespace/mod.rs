@@ -80,7 +80,7 @@ fn finalize(namespace: &mut DynamicObject) {
 }
 
 /// The time as `metav1.Time` has it.
-fn now() -> String {
+pub fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
