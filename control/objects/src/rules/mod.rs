@@ -7,6 +7,7 @@ mod batch;
 mod cluster;
 mod config;
 mod endpoints;
+mod event;
 mod metadata;
 mod network;
 mod pod;
@@ -57,6 +58,8 @@ pub fn rules(group: &str, kind: &str) -> &'static Rules {
         ("", "Node") => &cluster::NODE,
         ("", "LimitRange") => &cluster::LIMIT_RANGE,
         ("", "ResourceQuota") => &cluster::RESOURCE_QUOTA,
+        ("", "Event") => &event::CORE,
+        ("events.k8s.io", "Event") => &event::EVENT,
         ("", "Endpoints") => &endpoints::ENDPOINTS,
         ("", "PersistentVolume") => &storage::PERSISTENT_VOLUME,
         ("", "PersistentVolumeClaim") => &storage::PERSISTENT_VOLUME_CLAIM,
