@@ -25,7 +25,7 @@ pub struct SourceFlags {
 #[derive(Debug)]
 pub enum AnySource {
     /// Files.
-    Manifests(ManifestSource),
+    Manifests(Box<ManifestSource>),
     /// An API.
     Api(ApiSource),
 }
@@ -43,7 +43,7 @@ impl SourceFlags {
     /// The source, for the node of this name.
     pub async fn open(&self, node: &str) -> anyhow::Result<AnySource> {
         if let Some(path) = &self.manifests {
-            return Ok(AnySource::Manifests(ManifestSource::open(path)?));
+            return Ok(AnySource::Manifests(Box::new(ManifestSource::open(path)?)));
         }
         let client = kube::Client::try_from(self.reached().await?)
             .context("cannot set up the client of the API server")?;
