@@ -31,16 +31,18 @@ impl Failure {
         Failure(Box::new(Inner { code, reason, message: message.into(), details: Map::new(), go_on: None }))
     }
 
-    fn about(mut self, kind: &Kind, name: &str) -> Failure {
+    fn about(self, kind: &Kind, name: &str) -> Failure {
+        self.named(kind.group, kind.plural, name)
+    }
+
+    /// Says what it is about: a resource, except where upstream names the kind (`invalid_of`).
+    pub fn named(mut self, group: &str, kind: &str, name: &str) -> Failure {
         let details = &mut self.0.details;
-        if !name.is_empty() {
-            details.insert("name".into(), name.into());
+        for (key, value) in [("name", name), ("group", group), ("kind", kind)] {
+            if !value.is_empty() {
+                details.insert(key.into(), value.into());
+            }
         }
-        if !kind.group.is_empty() {
-            details.insert("group".into(), kind.group.into());
-        }
-        // The resource, except where upstream names the kind: see `invalid`.
-        details.insert("kind".into(), kind.plural.into());
         self
     }
 
@@ -89,24 +91,24 @@ impl Failure {
 
     /// 422, with a cause for each fault.
     pub fn invalid(kind: &Kind, name: &str, faults: &Faults) -> Failure {
-        let qualified = if kind.group.is_empty() {
-            kind.kind.to_owned()
-        } else {
-            format!("{}.{}", kind.kind, kind.group)
-        };
+        Failure::invalid_of(kind.group, kind.kind, name, faults)
+    }
+
+    /// 422, of a kind by its name. The details name the kind where others name the resource.
+    pub fn invalid_of(group: &str, kind: &str, name: &str, faults: &Faults) -> Failure {
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let all: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
         let told = match &all[..] {
             [one] => one.clone(),
             _ => format!("[{}]", all.join(", ")),
         };
         let message = format!("{qualified} {name:?} is invalid: {told}");
-        let mut failure = Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(kind, name);
+        let failure = Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+        let mut failure = failure.named(group, kind, name);
         let causes = faults.0.iter().map(
             |fault| json!({"reason": fault.kind.reason(), "message": fault.message(), "field": fault.field}),
         );
-        let details = &mut failure.0.details;
-        details.insert("causes".into(), causes.collect());
-        details.insert("kind".into(), kind.kind.into());
+        failure.0.details.insert("causes".into(), causes.collect());
         failure
     }
 
@@ -180,8 +182,16 @@ impl Failure {
     }
 
     /// A cause more.
-    pub fn because(mut self, reason: &str, message: impl Into<String>) -> Failure {
-        let cause = json!({"reason": reason, "message": message.into()});
+    pub fn because(self, reason: &str, message: impl Into<String>) -> Failure {
+        self.because_of("", reason, message)
+    }
+
+    /// A cause more, of a field.
+    pub fn because_of(mut self, field: &str, reason: &str, message: impl Into<String>) -> Failure {
+        let mut cause = json!({"reason": reason, "message": message.into()});
+        if !field.is_empty() {
+            cause["field"] = field.into();
+        }
         let causes = self.0.details.entry("causes").or_insert_with(|| json!([]));
         if let Some(causes) = causes.as_array_mut() {
             causes.push(cause);

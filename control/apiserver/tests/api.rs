@@ -4,7 +4,7 @@
 //! # pkg/registry/core/service/storage/alloc.go: an address is given            the rule; begins a case
 //! POST /api/v1/namespaces/$NS/services {"metadata":{"name":"a"},"spec":{"ports":[{"port":80}]}}
 //! = 201                                                                        what must come of it
-//!   /spec/type == "ClusterIP"                                                  at a JSON pointer
+//!   /spec/type == "ClusterIP"                                                  at a JSON pointer; / is the whole
 //!   /spec/clusterIP ~ 10.96.0.                                                 a part of the text there
 //!   /spec/nothing absent
 //!   /spec/clusterIP -> IP                                                      kept; $IP stands for it from here on
@@ -13,7 +13,8 @@
 //! AS jane GET /api/v1/pods                                                     as another user than the admin
 //! ```
 //!
-//! `$NS` is a namespace of the case's own. Line by line, `\` at the end goes on in the next.
+//! `$NS` is a namespace of the case's own, `$BIG` a text of 4 MiB, `$DEEP` 50,000 open braces; a watch's body is the
+//! list of its events. Line by line, `\` at the end goes on in the next.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
@@ -22,29 +23,33 @@ mod common;
 use common::{Api, Got};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-const FILES: &[(&str, &str)] = &[
-    ("verbs", include_str!("api/verbs.txt")),
-    ("patches", include_str!("api/patches.txt")),
-    ("lists", include_str!("api/lists.txt")),
-    ("services", include_str!("api/services.txt")),
-    ("access", include_str!("api/access.txt")),
-    ("kinds", include_str!("api/kinds.txt")),
-    ("paths", include_str!("api/paths.txt")),
-];
+const FILES: [&str; 7] = ["verbs", "patches", "lists", "services", "access", "kinds", "paths"];
+/// `$BIG`: more than a body may have; `$DEEP`: deeper than an object may be.
+static BIG: LazyLock<String> = LazyLock::new(|| "x".repeat(4 << 20));
+static DEEP: LazyLock<String> = LazyLock::new(|| "{\"a\":".repeat(50_000));
+/// How many cases run at a time: each has a namespace of its own.
+const AT_ONCE: usize = 8;
 
-/// A case: its rule and its lines.
-struct Case<'a> {
-    rule: &'a str,
+/// A case: its file, its rule and its lines.
+struct Case {
+    file: &'static str,
+    rule: String,
     lines: Vec<String>,
 }
 
-fn cases(text: &str) -> Vec<Case<'_>> {
-    let mut cases: Vec<Case<'_>> = Vec::new();
+fn cases(file: &'static str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/api/{file}.txt"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut cases: Vec<Case> = Vec::new();
     let mut goes_on = false;
     for line in text.lines() {
         if let Some(rule) = line.strip_prefix("# ") {
-            cases.push(Case { rule, lines: Vec::new() });
+            cases.push(Case { file, rule: rule.to_owned(), lines: Vec::new() });
             continue;
         }
         let Some(case) = cases.last_mut() else { continue };
@@ -66,30 +71,36 @@ fn cases(text: &str) -> Vec<Case<'_>> {
 fn the_api_keeps_the_rules_of_the_table() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (count, failed) = runtime.block_on(async {
-        let api = Api::start().await;
-        let (mut count, mut failed) = (0, Vec::new());
-        for (file, text) in FILES {
-            for case in cases(text) {
-                count += 1;
-                let namespace = format!("case-{count}");
-                let name = format!("{{\"metadata\":{{\"name\":\"{namespace}\"}}}}");
-                let made = api.send("admin", "POST", "/api/v1/namespaces", "application/json", name).await;
-                assert_eq!(made.status, 201, "{}", made.text);
-                let account = "{\"metadata\":{\"name\":\"default\"}}";
-                let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
-                api.send("admin", "POST", &path, "application/json", account).await;
-                if let Err(why) = run(&api, &case, &namespace).await {
-                    failed.push(format!("{file}: {}\n  {why}", case.rule));
-                }
-            }
+        let api = Arc::new(Api::start().await);
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let cases: Vec<Case> = FILES.into_iter().flat_map(cases).collect();
+        let (count, mut running) = (cases.len(), JoinSet::new());
+        for (index, case) in cases.into_iter().enumerate() {
+            let (api, places) = (Arc::clone(&api), Arc::clone(&places));
+            running.spawn(async move {
+                let _place = places.acquire().await.unwrap();
+                let why = alone(&api, &case, &format!("case-{index}")).await.err()?;
+                Some(format!("{}: {}\n  {why}", case.file, case.rule))
+            });
         }
-        (count, failed)
+        (count, running.join_all().await.into_iter().flatten().collect::<Vec<_>>())
     });
     assert!(failed.is_empty(), "{} of {count} cases failed:\n{}", failed.len(), failed.join("\n"));
-    assert!(count >= 150, "the table has {count} cases");
+    assert!(count >= 160, "the table has {count} cases");
 }
 
-async fn run(api: &Api, case: &Case<'_>, namespace: &str) -> Result<(), String> {
+/// Runs a case in a namespace of its own.
+async fn alone(api: &Api, case: &Case, namespace: &str) -> Result<(), String> {
+    let body = format!("{{\"metadata\":{{\"name\":\"{namespace}\"}}}}");
+    let made = api.send("admin", "POST", "/api/v1/namespaces", "application/json", body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let account = "{\"metadata\":{\"name\":\"default\"}}";
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    api.send("admin", "POST", &path, "application/json", account).await;
+    run(api, case, namespace).await
+}
+
+async fn run(api: &Api, case: &Case, namespace: &str) -> Result<(), String> {
     let mut kept = BTreeMap::from([("NS".to_owned(), namespace.to_owned())]);
     let mut got: Option<Got> = None;
     for line in &case.lines {
@@ -115,7 +126,8 @@ async fn run(api: &Api, case: &Case<'_>, namespace: &str) -> Result<(), String> 
 
 /// `$NAME` is replaced by what was kept, longer names first.
 fn filled(line: &str, kept: &BTreeMap<String, String>) -> String {
-    let mut line = line.to_owned();
+    let mut line = line.replace("$BIG", if line.contains("$BIG") { &BIG } else { "" });
+    line = line.replace("$DEEP", if line.contains("$DEEP") { &DEEP } else { "" });
     for (name, value) in kept.iter().rev() {
         if !line.contains("->") {
             line = line.replace(&format!("${name}"), value);
@@ -164,7 +176,7 @@ fn judge(got: &Got, check: &str, kept: &mut BTreeMap<String, String>) -> Result<
         None if check.starts_with("text ") => (Some(Value::from(got.text.as_str())), &check[5..]),
         None => {
             let (pointer, rest) = check.split_once(' ').ok_or("what of it?")?;
-            (got.body.pointer(pointer).cloned(), rest)
+            (got.body.pointer(if pointer == "/" { "" } else { pointer }).cloned(), rest)
         }
     };
     if rest == "absent" {

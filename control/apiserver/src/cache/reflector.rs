@@ -84,6 +84,7 @@ impl Caches {
         let waited = tokio::time::timeout(FRESH, waiting).await;
         waited.map_err(|_| {
             Failure::timeout(format!("Too large resource version: {revision}, current: {}", self.revision()))
+                .because("ResourceVersionTooLarge", "Too large resource version")
         })
     }
 

@@ -85,6 +85,7 @@ fn targets(one: &Value) -> String {
 
 pub(super) static DISRUPTION_BUDGET: Kind =
     Kind::of("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "poddisruptionbudget")
+        .conditional()
         .short(&["pdb"])
         .subresources(&[Subresource::Status])
         .status()

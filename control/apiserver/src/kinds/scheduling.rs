@@ -29,7 +29,10 @@ pub(super) static PRIORITY_CLASS: Kind =
         );
 
 pub(super) static RUNTIME_CLASS: Kind =
-    Kind::of("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass").cluster().table(
-        &[column("Name", "string"), column("Handler", "string"), column("Age", "string")],
-        |one, now| vec![named(one), text(one, "handler").into(), aged(one, now)],
-    );
+    Kind::of("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass")
+        .conditional()
+        .cluster()
+        .table(
+            &[column("Name", "string"), column("Handler", "string"), column("Age", "string")],
+            |one, now| vec![named(one), text(one, "handler").into(), aged(one, now)],
+        );

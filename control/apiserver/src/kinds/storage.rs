@@ -144,6 +144,7 @@ pub(super) static CLASS: Kind =
 
 pub(super) static ATTACHMENT: Kind =
     Kind::of(GROUP, "v1", "VolumeAttachment", "volumeattachments", "volumeattachment")
+        .conditional()
         .cluster()
         .subresources(&[Subresource::Status])
         .status()
@@ -169,7 +170,7 @@ pub(super) static ATTACHMENT: Kind =
         );
 
 pub(super) static CSI_DRIVER: Kind =
-    Kind::of(GROUP, "v1", "CSIDriver", "csidrivers", "csidriver").cluster().table(
+    Kind::of(GROUP, "v1", "CSIDriver", "csidrivers", "csidriver").conditional().cluster().table(
         &[
             column("Name", "string"),
             column("AttachRequired", "boolean"),
@@ -199,20 +200,23 @@ pub(super) static CSI_DRIVER: Kind =
         },
     );
 
-pub(super) static CSI_NODE: Kind = Kind::of(GROUP, "v1", "CSINode", "csinodes", "csinode")
-    .cluster()
-    .table(&[column("Name", "string"), column("Drivers", "integer"), column("Age", "string")], |one, now| {
-        vec![named(one), count(at(one, "spec.drivers")), aged(one, now)]
-    });
+pub(super) static CSI_NODE: Kind =
+    Kind::of(GROUP, "v1", "CSINode", "csinodes", "csinode").conditional().cluster().table(
+        &[column("Name", "string"), column("Drivers", "integer"), column("Age", "string")],
+        |one, now| vec![named(one), count(at(one, "spec.drivers")), aged(one, now)],
+    );
 
 pub(super) static CSI_CAPACITY: Kind =
-    Kind::of(GROUP, "v1", "CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").table(
-        &[column("Name", "string"), column("StorageClassName", "string"), column("Capacity", "string")],
-        |one, _| vec![named(one), text(one, "storageClassName").into(), or_none(text(one, "capacity"))],
-    );
+    Kind::of(GROUP, "v1", "CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
+        .conditional()
+        .table(
+            &[column("Name", "string"), column("StorageClassName", "string"), column("Capacity", "string")],
+            |one, _| vec![named(one), text(one, "storageClassName").into(), or_none(text(one, "capacity"))],
+        );
 
 pub(super) static ATTRIBUTES_CLASS: Kind =
     Kind::of(GROUP, "v1", "VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
+        .conditional()
         .short(&["vac"])
         .cluster()
         .table(

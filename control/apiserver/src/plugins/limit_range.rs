@@ -22,7 +22,8 @@ pub fn fill(write: &Write<'_>, pod: &mut Value, cluster: &dyn Cluster) {
         }
         let mut told = Vec::new();
         for (key, sort) in [("containers", "container"), ("initContainers", "init container")] {
-            for container in pod["spec"][key].as_array_mut().into_iter().flatten() {
+            let containers = pod["spec"].get_mut(key).and_then(Value::as_array_mut);
+            for container in containers.into_iter().flatten() {
                 let name = text(container, "name").to_owned();
                 for (which, word, defaults) in
                     [("requests", "request", &requests), ("limits", "limit", &limits)]

@@ -110,7 +110,8 @@ fn mount(pod: &mut Value) {
     let name = present.unwrap_or_else(|| format!("{VOLUME}{}", random_name()));
     let mut mounted = false;
     for key in ["initContainers", "containers"] {
-        let containers = pod["spec"][key].as_array_mut();
+        // Indexing would leave a null where there are none.
+        let containers = pod["spec"].get_mut(key).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
             if each(&container["volumeMounts"]).any(|mount| mount["mountPath"] == TOKENS_PLACE) {
                 continue;

@@ -22,7 +22,7 @@ impl From<Refusal> for Failure {
             http::StatusCode::from_u16(refusal.code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let mut failure = Failure::of(code, refusal.reason, refusal.message);
         for fault in &refusal.faults.0 {
-            failure = failure.because(fault.kind.reason(), fault.message());
+            failure = failure.because_of(&fault.field, fault.kind.reason(), fault.message());
         }
         failure
     }
@@ -40,13 +40,30 @@ impl Api {
             self.namespace_lives(call.target.kind, object).await?;
         }
         self.node_restriction(call, Some(object), old)?;
-        Ok(plugins::mutate(&write(call, old), object, &*self.caches)?)
+        let before = object.clone();
+        if plugins::mutate(&write(call, old), object, &*self.caches).is_ok() {
+            return Ok(());
+        }
+        // What it misses may have been made a moment ago, as the account of a new namespace.
+        self.fresh().await?;
+        *object = before;
+        let outcome = plugins::mutate(&write(call, old), object, &*self.caches);
+        outcome.map_err(|refusal| told_of(call.target.kind, object, refusal))
     }
 
     /// What is refused of an object that is complete.
-    pub(super) fn check(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Outcome<()> {
+    pub(super) async fn check(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Outcome<()> {
+        if self.checked(call, object, old).is_ok() {
+            return Ok(());
+        }
+        // As above: of the role that a binding names.
+        self.fresh().await?;
+        self.checked(call, object, old).map_err(|refusal| told_of(call.target.kind, object, refusal))
+    }
+
+    fn checked(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Result<(), Refusal> {
         self.escalation(call, object, old)?;
-        Ok(plugins::check(&write(call, old), object, &*self.caches, &self.authorizer)?)
+        plugins::check(&write(call, old), object, &*self.caches, &self.authorizer)
     }
 
     /// What is refused of a deletion.
@@ -76,9 +93,11 @@ impl Api {
             let why =
                 format!("unable to create new content in namespace {of} because it is being terminated");
             let failure = Failure::forbidden(kind, name(object), why);
-            return Err(
-                failure.because("NamespaceTerminating", format!("namespace {of} is being terminated"))
-            );
+            return Err(failure.because_of(
+                "metadata.namespace",
+                "NamespaceTerminating",
+                format!("namespace {of} is being terminated"),
+            ));
         }
         Ok(())
     }
@@ -112,7 +131,7 @@ impl Api {
     }
 
     /// Nobody gives what he has not (RBAC's escalation check).
-    fn escalation(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Outcome<()> {
+    fn escalation(&self, call: &Call<'_>, object: &Value, old: Option<&Value>) -> Result<(), Refusal> {
         let kind = call.target.kind;
         if kind.group != "rbac.authorization.k8s.io" {
             return Ok(());
@@ -125,17 +144,34 @@ impl Api {
             new: object,
             old,
         };
-        Ok(self.authorizer.may_change(&change)?)
+        self.authorizer.may_change(&change)
     }
 
     /// Issues a token of a service account.
-    pub(super) fn issue_token(&self, call: &Call<'_>, account: &Value, request: Value) -> Outcome<Value> {
+    pub(super) async fn issue_token(
+        &self,
+        call: &Call<'_>,
+        account: &Value,
+        request: Value,
+    ) -> Outcome<Value> {
         let (namespace, name) = (namespace(account), name(account));
+        // The account is there, and a token is checked against the cache.
+        self.fresh().await?;
         Ok(self.accounts.token_request(namespace, name, &request, &*self.caches, SystemTime::now()).inspect(
             |_| {
                 tracing::debug!(user = call.user.name, namespace, name, "a token is issued");
             },
         )?)
+    }
+}
+
+/// A refusal, with the object that it is about.
+fn told_of(kind: &Kind, object: &Value, refusal: Refusal) -> Failure {
+    let code = refusal.code;
+    match (Failure::from(refusal), code) {
+        (failure, 422) => failure.named(kind.group, kind.kind, name(object)),
+        (failure, 403 | 409) => failure.named(kind.group, kind.plural, name(object)),
+        (failure, _) => failure,
     }
 }
 

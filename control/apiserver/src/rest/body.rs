@@ -41,14 +41,12 @@ pub(super) fn refused(error: bodies::BodyError) -> Failure {
 }
 
 /// What strict decoding complains about, as the client wants it judged.
-pub(super) fn judged(strict: Vec<String>, validation: FieldValidation) -> Outcome<Vec<String>> {
+pub(super) fn judged(strict: Vec<String>, validation: FieldValidation) -> Result<Vec<String>, String> {
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Warn => Ok(strict),
         FieldValidation::Strict if strict.is_empty() => Ok(strict),
-        FieldValidation::Strict => {
-            Err(Failure::bad_request(format!("strict decoding error: {}", strict.join(", "))))
-        }
+        FieldValidation::Strict => Err(format!("strict decoding error: {}", strict.join(", "))),
     }
 }
 
@@ -77,8 +75,12 @@ impl Call<'_> {
         }
         let limits = Limits { bytes: MAX_BODY, ..Limits::default() };
         self.check_kind(form)?;
-        let decoded = bodies::decode(form, &self.body, self.body_type()?, &limits).map_err(refused)?;
-        let warnings = judged(decoded.strict, self.query.field_validation()?)?;
+        let (_, version, kind) = self.body_kind();
+        let told = |why: &str| format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}");
+        let decoded = bodies::decode(form, &self.body, self.body_type()?, &limits)
+            .map_err(|error| refused(error).with_message(told))?;
+        let warnings = judged(decoded.strict, self.field_validation()?)
+            .map_err(|why| Failure::bad_request(told(&why)))?;
         let mut object = decoded.object;
         self.name_kind(&mut object);
         Ok(Read { object: convert::incoming(self.target.kind, object), warnings })

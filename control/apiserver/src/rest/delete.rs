@@ -36,14 +36,15 @@ impl Call<'_> {
         let (kind, target) = (self.target.kind, &self.target);
         let there = self.current(&target.namespace, &target.name).await?;
         let entry = there.ok_or_else(|| Failure::not_found(kind, &target.name))?;
-        match self.remove(entry, &options).await? {
+        let answer = match self.remove(entry, &options).await? {
             Deleted::Gone(object) if kind.strategy.graceful => self.answer_object(StatusCode::OK, object),
             Deleted::Gone(object) => {
                 let status = deleted(kind, &target.name, uid(&object));
                 Answer::object(StatusCode::OK, status, self.form)
             }
             Deleted::Waits(entry) => self.answer_entry(StatusCode::OK, &entry),
-        }
+        };
+        Ok(answer?.warning(warnings(kind, &options)))
     }
 
     /// DELETE of a collection: what a list would show, one by one.
@@ -67,7 +68,7 @@ impl Call<'_> {
             "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
             "metadata": {"resourceVersion": revision.to_string()}, "items": removed,
         });
-        Answer::object(StatusCode::OK, list, self.form)
+        Ok(Answer::object(StatusCode::OK, list, self.form)?.warning(warnings(kind, &options)))
     }
 
     async fn remove(&self, entry: Arc<Entry>, options: &DeleteOptions) -> Outcome<Deleted> {
@@ -79,7 +80,7 @@ impl Call<'_> {
             self.api.admit_delete(self, &old).await?;
             let mut object = old.clone();
             let grace = grace(kind, &old, options);
-            set_finalizers(&mut object, options.propagation);
+            set_finalizers(&mut object, options.propagation.or_else(|| by_default(kind, &old)));
             let remains = begin(kind, &mut object, grace);
             if options.dry_run {
                 return Ok(if remains {
@@ -99,10 +100,14 @@ impl Call<'_> {
             };
             match written {
                 Written::At(revision) if remains => {
+                    // Nothing is made in a namespace after it was said to go.
+                    if kind.stored == "namespaces" {
+                        self.api.caches.wait(revision).await?;
+                    }
                     return Ok(Deleted::Waits(Entry::of(kind, &entry.key, revision, &mut object)));
                 }
                 Written::At(_) => {
-                    self.api.after_delete(kind, &object).await;
+                    self.api.release_addresses(kind, &object, &Value::Null).await;
                     return Ok(Deleted::Gone(object));
                 }
                 Written::Differs(None) => return Err(Failure::not_found(kind, entry.name())),
@@ -116,13 +121,22 @@ impl Call<'_> {
     }
 }
 
+/// What whoever deletes jobs is warned of (`pkg/registry/batch/job/storage/storage.go`).
+fn warnings(kind: &Kind, options: &DeleteOptions) -> Vec<String> {
+    let warns = kind.stored == "jobs" && options.propagation.is_none();
+    let text = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+                them or set propagationPolicy=Orphan to suppress this warning";
+    warns.then(|| text.to_owned()).into_iter().collect()
+}
+
 impl crate::api::Api {
-    /// What goes with an object that was removed: a Service's addresses.
-    async fn after_delete(&self, kind: &Kind, object: &Value) {
+    /// Removes the objects of the addresses that a Service had and has no more.
+    pub(super) async fn release_addresses(&self, kind: &Kind, before: &Value, now: &Value) {
         if kind.stored != "services/specs" {
             return;
         }
-        for key in address_keys(object) {
+        let kept = address_keys(now);
+        for key in address_keys(before).into_iter().filter(|key| !kept.contains(key)) {
             // One that cannot be removed now is removed by the repair at the next start.
             let Ok(Some(revision)) = self.store.revision_of(&key).await else { continue };
             let _ = self.store.delete(&key, revision).await;
@@ -160,6 +174,12 @@ fn grace(kind: &Kind, object: &Value, options: &DeleteOptions) -> i64 {
         seconds if seconds < 0 => 1,
         seconds => seconds,
     }
+}
+
+/// `batch/v1` leaves the pods of a job alone unless it is told otherwise (`pkg/registry/batch/job/strategy.go`).
+fn by_default(kind: &Kind, object: &Value) -> Option<Propagation> {
+    let treated = finalizers(object).any(|one| one == "foregroundDeletion");
+    (kind.stored == "jobs" && !treated).then_some(Propagation::Orphan)
 }
 
 /// Dependents are treated by the collector, which acts on these finalizers.

@@ -23,6 +23,7 @@ mod qos;
 mod read;
 mod reviews;
 mod selection;
+mod service_type;
 mod subresources;
 pub mod target;
 mod watch;
@@ -103,10 +104,33 @@ impl Api {
 }
 
 impl Call<'_> {
+    /// What upstream calls the options of the verb.
+    fn options(&self) -> &'static str {
+        match self.verb {
+            "create" => "CreateOptions",
+            "update" => "UpdateOptions",
+            "patch" => "PatchOptions",
+            "delete" | "deletecollection" => "DeleteOptions",
+            _ => "ListOptions",
+        }
+    }
+
+    /// Whether nothing is to be changed.
+    fn dry_run(&self) -> Outcome<bool> {
+        self.query.dry_run(self.options())
+    }
+
+    /// How unknown fields are judged.
+    fn field_validation(&self) -> Outcome<options::FieldValidation> {
+        self.query.field_validation(self.options())
+    }
+
     /// Serves it.
     pub async fn serve(self) -> Outcome<Answer> {
         let kind = self.target.kind;
-        if self.target.subresource.is_none() && !kind.verbs.contains(&self.verb) {
+        // Nothing is POSTed to an object's own path.
+        let to_object = self.verb == "create" && !self.target.name.is_empty();
+        if self.target.subresource.is_none() && (to_object || !kind.verbs.contains(&self.verb)) {
             return Err(Failure::method_not_allowed());
         }
         if kind.stored.is_empty() {

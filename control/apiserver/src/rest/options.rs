@@ -61,41 +61,38 @@ impl Query {
         }
     }
 
-    /// Whether nothing is to be changed: `dryRun=All`.
-    pub fn dry_run(&self) -> Outcome<bool> {
+    /// Whether nothing is to be changed: `dryRun=All`. `of` is what upstream calls the options: `CreateOptions`.
+    pub fn dry_run(&self, of: &str) -> Outcome<bool> {
         let mut dry = false;
         for value in self.all("dryRun") {
             match value {
                 "All" => dry = true,
-                other => return Err(unsupported("dryRun", other, &["All"])),
+                other => return Err(unsupported(of, "dryRun", other, &["All"])),
             }
         }
         Ok(dry)
     }
 
     /// How unknown fields are judged; by a warning unless it says otherwise.
-    pub fn field_validation(&self) -> Outcome<FieldValidation> {
+    pub fn field_validation(&self, of: &str) -> Outcome<FieldValidation> {
         match self.text("fieldValidation") {
             "" | "Warn" => Ok(FieldValidation::Warn),
             "Ignore" => Ok(FieldValidation::Ignore),
             "Strict" => Ok(FieldValidation::Strict),
-            other => Err(unsupported("fieldValidation", other, &["Ignore", "Strict", "Warn"])),
+            other => Err(unsupported(of, "fieldValidation", other, &["Ignore", "Strict", "Warn"])),
         }
     }
 }
 
-fn unsupported(field: &str, value: &str, supported: &[&str]) -> Failure {
+fn unsupported(of: &str, field: &str, value: &str, supported: &[&str]) -> Failure {
     let mut faults = Faults::default();
     faults.not_supported(field, value, supported);
-    of_options("", &faults)
+    of_options(of, &faults)
 }
 
-/// 422 about options, whose "kind" upstream leaves nearly empty.
+/// 422 about options, which are a kind of their own: `ListOptions` of `meta.k8s.io`.
 pub fn of_options(kind: &str, faults: &Faults) -> Failure {
-    let told: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-    let message =
-        format!("{kind}{}\"\" is invalid: {}", if kind.is_empty() { "" } else { " " }, told.join(", "));
-    Failure::of(http::StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    Failure::invalid_of("meta.k8s.io", kind, "", faults)
 }
 
 /// What a deletion is to keep to (`metav1.DeleteOptions`).
@@ -137,11 +134,13 @@ impl DeleteOptions {
         };
         let precondition =
             |key: &str| body.get("preconditions").and_then(|all| all.get(key)).and_then(Value::as_str);
-        let mut dry_run = query.dry_run()?;
+        let mut dry_run = query.dry_run("DeleteOptions")?;
         for value in body.get("dryRun").and_then(Value::as_array).into_iter().flatten() {
             match value.as_str() {
                 Some("All") => dry_run = true,
-                other => return Err(unsupported("dryRun", other.unwrap_or_default(), &["All"])),
+                other => {
+                    return Err(unsupported("DeleteOptions", "dryRun", other.unwrap_or_default(), &["All"]));
+                }
             }
         }
         let orphan = body
@@ -156,7 +155,7 @@ impl DeleteOptions {
                 let mut faults = Faults::default();
                 let detail = "orphanDependents and deletionPropagation cannot be both set";
                 faults.add(FaultKind::Invalid, "propagationPolicy", text("propagationPolicy"), detail);
-                return Err(of_options("DeleteOptions.meta.k8s.io", &faults));
+                return Err(of_options("DeleteOptions", &faults));
             }
             ("Orphan", _) => Some(Propagation::Orphan),
             ("Background", _) => Some(Propagation::Background),
@@ -168,7 +167,7 @@ impl DeleteOptions {
                     other,
                     &["Foreground", "Background", "Orphan", "nil"],
                 );
-                return Err(of_options("DeleteOptions.meta.k8s.io", &faults));
+                return Err(of_options("DeleteOptions", &faults));
             }
         };
         Ok(DeleteOptions {
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!((query.text("labelSelector"), query.text("x")), ("a=b,c", "a b"));
         assert!(query.flag("watch") && !query.flag("nothing"));
         assert_eq!(query.number("limit").ok().flatten(), Some(500));
-        assert!(query.dry_run().unwrap_or(false));
-        assert!(Query::parse("dryRun=Some").dry_run().is_err());
+        assert!(query.dry_run("CreateOptions").unwrap_or(false));
+        assert!(Query::parse("dryRun=Some").dry_run("CreateOptions").is_err());
     }
 }

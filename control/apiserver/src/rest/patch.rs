@@ -8,7 +8,7 @@ use weft_objects::schema::Type;
 
 use super::Call;
 use super::answer::Answer;
-use super::body::{judged, refused};
+use super::body::judged;
 use super::options::FieldValidation;
 use crate::convert;
 use crate::object::name;
@@ -51,11 +51,19 @@ fn failed(error: &PatchError) -> Failure {
     }
 }
 
+/// 422: what comes of the patch is no object of its type.
+fn unfit(body: &[u8], why: &str) -> Failure {
+    let mut faults = weft_objects::Faults::default();
+    let shown: String = String::from_utf8_lossy(body).chars().take(200).collect();
+    faults.invalid("patch", shown, why);
+    Failure::invalid_of("", "", "", &faults).with_message(|message| message.trim_start().to_owned())
+}
+
 impl Call<'_> {
     /// PATCH of an object or of a subresource that has its form.
     pub(super) async fn patch(&self) -> Outcome<Answer> {
-        let (target, dry) = (&self.target, self.query.dry_run()?);
-        let validation = self.query.field_validation()?;
+        let (target, dry) = (&self.target, self.dry_run()?);
+        let validation = self.field_validation()?;
         let kind = PatchKind::read(self)?;
         if self.body.is_empty() {
             return Err(Failure::bad_request("the request has no body, and needs a patch"));
@@ -111,7 +119,7 @@ pub(super) fn apply(
         PatchKind::Strategic => patch::strategic(before, body, of),
     };
     let patched: Decoded = patched.map_err(|error| failed(&error))?;
-    let typed = bodies::typed(patched.object, of).map_err(refused)?;
+    let typed = bodies::typed(patched.object, of).map_err(|error| unfit(body, &error.to_string()))?;
     let mut object = typed.object;
     if !object.is_object() {
         return Err(Failure::bad_request("the patch leaves no object"));
@@ -126,10 +134,10 @@ pub(super) fn apply(
         object[key] = own;
     }
     let strict = patched.strict.into_iter().chain(typed.strict).collect();
-    Ok((object, judged(strict, validation)?))
+    Ok((object, judged(strict, validation).map_err(|why| unfit(body, &why))?))
 }
 
 /// A patch of a body that is no stored object's: a `Scale`.
 pub(super) fn apply_to(call: &Call<'_>, before: Value) -> Outcome<(Value, Vec<String>)> {
-    apply(PatchKind::read(call)?, before, &call.body, call.body_type()?, call.query.field_validation()?)
+    apply(PatchKind::read(call)?, before, &call.body, call.body_type()?, call.field_validation()?)
 }

@@ -54,9 +54,11 @@ pub(super) fn for_create(kind: &Kind, user: &User, object: &mut Value) -> Outcom
         ("", "Namespace") => {
             let name = text(object, "metadata.name").to_owned();
             put(object, "status.phase", "Active".into());
-            if list(object, "spec.finalizers").is_empty() {
-                put(object, "spec.finalizers", json!(["kubernetes"]));
+            let mut finalizers = list(object, "spec.finalizers").to_vec();
+            if !finalizers.iter().any(|one| one == "kubernetes") {
+                finalizers.push("kubernetes".into());
             }
+            put(object, "spec.finalizers", finalizers.into());
             label(object, "kubernetes.io/metadata.name", name.into());
         }
         ("", "Pod") => {
@@ -137,6 +139,8 @@ pub(super) fn for_update(
             put(object, "spec.ephemeralContainers", containers);
         }
         Some(Subresource::Resize) => resized(object, old),
+        // Made by the server from what was there, with its condition.
+        Some(Subresource::Binding) => {}
         _ => keep_of_main(kind, object, old)?,
     }
     if kind.strategy.generation && spec_differs(object, old) {
@@ -224,7 +228,10 @@ fn keep_of_main(kind: &Kind, object: &mut Value, old: &Value) -> Outcome<()> {
             label(object, "kubernetes.io/metadata.name", text(old, "metadata.name").into());
         }
         ("", "Secret") => merge_string_data(object),
-        ("", "Service") => keep_addresses(object, old),
+        ("", "Service") => {
+            keep_addresses(object, old);
+            super::service_type::drop_of_old_type(object, old);
+        }
         ("certificates.k8s.io", _) => put(object, "spec", at(old, "spec").clone()),
         ("batch", "Job") if at(object, "spec.selector").is_null() => {
             put(object, "spec.selector", at(old, "spec.selector").clone());

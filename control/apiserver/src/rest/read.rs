@@ -147,7 +147,7 @@ impl Call<'_> {
         }
         match faults.is_empty() {
             true => Ok(()),
-            false => Err(of_options("ListOptions.meta.k8s.io", &faults)),
+            false => Err(of_options("ListOptions", &faults)),
         }
     }
 

@@ -40,12 +40,13 @@ impl Selection {
             let known = ["metadata.name", "metadata.namespace"].contains(&path)
                 || kind.fields.iter().any(|field| field.path == path);
             if !known {
-                let why = format!("field label not supported: {path}");
-                return Err(Failure::bad_request(format!(
-                    "Unable to find {:?} that match label selector \"\", field selector {:?}: {why}",
-                    kind.kind,
-                    query.text("fieldSelector")
-                )));
+                // Upstream's words differ between kinds with selectable fields and those without.
+                return Err(Failure::bad_request(match kind.fields {
+                    [] => format!(
+                        "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    ),
+                    _ => format!("field label not supported: {path}"),
+                }));
             }
         }
         let namespace = if kind.namespaced { target.namespace.clone() } else { String::new() };

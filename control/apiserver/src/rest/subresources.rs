@@ -60,7 +60,7 @@ impl Call<'_> {
         if self.verb == "get" {
             return Answer::object(StatusCode::OK, scale_of(&there.object()), self.form);
         }
-        let dry = self.query.dry_run()?;
+        let dry = self.dry_run()?;
         let put_body = match self.verb {
             "update" => Some(self.read_object()?.object),
             _ => None,
@@ -126,28 +126,23 @@ impl Call<'_> {
             return Err(Failure::conflict(kind, &self.target.name, &why));
         }
         let annotations = at(binding, "metadata.annotations").as_object().cloned().unwrap_or_default();
-        self.change(Some(there), self.query.dry_run()?, |pod| {
-            if is_going(pod) {
-                return Err(Failure::conflict(
-                    kind,
-                    name(pod),
-                    &format!("pod {} is being deleted, cannot be assigned to a host", name(pod)),
-                ));
-            }
-            let bound = text(pod, "spec.nodeName");
-            if !bound.is_empty() {
-                return Err(Failure::conflict(
-                    kind,
-                    name(pod),
-                    &format!("pod {} is already assigned to node {bound:?}", name(pod)),
-                ));
-            }
-            if !list(pod, "spec.schedulingGates").is_empty() {
-                return Err(Failure::conflict(
-                    kind,
-                    name(pod),
-                    &format!("pod {} has non-empty .spec.schedulingGates", name(pod)),
-                ));
+        self.change(Some(there), self.dry_run()?, |pod| {
+            let (pod_name, bound) = (name(pod), text(pod, "spec.nodeName"));
+            let why = if is_going(pod) {
+                format!("pod {pod_name} is being deleted, cannot be assigned to a host")
+            } else if !bound.is_empty() {
+                format!("pod {pod_name} is already assigned to node {bound:?}")
+            } else if !list(pod, "spec.schedulingGates").is_empty() {
+                format!("pod {pod_name} has non-empty .spec.schedulingGates")
+            } else {
+                String::new()
+            };
+            if !why.is_empty() {
+                let failure = Failure::conflict(kind, pod_name, &why);
+                // Upstream names the subresource as if it were the resource.
+                return Err(failure
+                    .with_message(|message| message.replacen(" pods ", " pods/binding ", 1))
+                    .named("", "pods/binding", pod_name));
             }
             let mut pod = pod.clone();
             metadata(&mut pod).remove("resourceVersion");
@@ -214,7 +209,7 @@ impl Call<'_> {
         };
         let call = self.budget_call(kind, name(budget));
         let there = call.current(&call.target.namespace, name(budget)).await?;
-        call.change(there, self.query.dry_run()?, |budget| spend(budget, name(pod))).await.map(drop)
+        call.change(there, self.dry_run()?, |budget| spend(budget, name(pod))).await.map(drop)
     }
 
     fn budget_call(&self, kind: &'static Kind, name: &str) -> Call<'_> {
@@ -232,7 +227,7 @@ impl Call<'_> {
         let request = self.read_object()?.object;
         self.api.node_restriction(self, Some(&request), None)?;
         let account = self.there().await?.object();
-        let answer = self.api.issue_token(self, &account, request)?;
+        let answer = self.api.issue_token(self, &account, request).await?;
         Answer::object(StatusCode::CREATED, answer, self.form)
     }
 }
@@ -263,7 +258,6 @@ fn spend(budget: &Value, pod: &str) -> Outcome<Value> {
         ));
     }
     let mut budget = budget.clone();
-    metadata(&mut budget).remove("resourceVersion");
     put(&mut budget, "status.disruptionsAllowed", (allowed - 1).into());
     if let Some(status) = budget.get_mut("status") {
         let pods = map(status).entry("disruptedPods").or_insert_with(|| json!({}));

@@ -233,7 +233,7 @@ pub fn start(query: &Query) -> Outcome<Start> {
             faults.forbidden("allowWatchBookmarks", "sendInitialEvents requires allowWatchBookmarks");
         }
         if !faults.is_empty() {
-            return Err(super::options::of_options("ListOptions.meta.k8s.io", &faults));
+            return Err(super::options::of_options("ListOptions", &faults));
         }
         if query.flag("sendInitialEvents") {
             return Ok(Start::InitialEvents);
@@ -244,7 +244,7 @@ pub fn start(query: &Query) -> Outcome<Start> {
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         );
-        return Err(super::options::of_options("ListOptions.meta.k8s.io", &faults));
+        return Err(super::options::of_options("ListOptions", &faults));
     }
     match (revision, query.has("sendInitialEvents")) {
         (Some(revision), _) => Ok(Start::After(revision)),

@@ -35,19 +35,21 @@ pub(super) fn stored_bytes(object: &Value) -> Vec<u8> {
     object.to_string().into_bytes()
 }
 
-/// 422 if anything is wrong.
+/// 422 if anything is wrong. What is wrong twice, as by the rules of an object and by those of its change, is told once.
 pub(super) fn valid(kind: &Kind, object: &Value, faults: &Faults) -> Outcome<()> {
-    match faults.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::invalid(kind, name(object), faults)),
+    if faults.is_empty() {
+        return Ok(());
     }
+    let mut seen = std::collections::HashSet::new();
+    let once = faults.0.iter().filter(|fault| seen.insert(fault.to_string())).cloned().collect();
+    Err(Failure::invalid(kind, name(object), &Faults(once)))
 }
 
 impl Call<'_> {
     /// POST to a collection.
     pub(super) async fn create(&self) -> Outcome<Answer> {
         let read = self.read_object()?;
-        let dry = self.query.dry_run()?;
+        let dry = self.dry_run()?;
         let entry = self.create_object(read.object, dry).await?;
         Ok(self.answer_entry(StatusCode::CREATED, &entry)?.warning(read.warnings))
     }
@@ -87,7 +89,7 @@ impl Call<'_> {
         (kind.rules().validate)(&object, &mut faults);
         valid(kind, &object, &faults)?;
         let claim = self.api.services.claim_for_create(kind, &mut object)?;
-        self.api.check(self, &object, None)?;
+        self.api.check(self, &object, None).await?;
         let key = super::cache_key(kind, text(&object, "metadata.namespace"), name(&object));
         if dry {
             return Ok(Arc::new(self.of_dry_run(&key, &mut object).await?));
@@ -170,7 +172,7 @@ impl Call<'_> {
         let read = self.read_object()?;
         let mut object = read.object;
         self.check_place(&mut object)?;
-        let (kind, dry) = (self.target.kind, self.query.dry_run()?);
+        let (kind, dry) = (self.target.kind, self.dry_run()?);
         let there = self.current(&self.target.namespace, &self.target.name).await?;
         if there.is_none() && kind.strategy.create_on_update && self.target.subresource.is_none() {
             let entry = self.create_object(object, dry).await?;
@@ -193,7 +195,7 @@ impl Call<'_> {
         for _ in 0..TRIES {
             let old = entry.object();
             let mut object = make(&old)?;
-            let named = self.check_revision(&object, &entry)?;
+            self.check_revision(&object, &entry)?;
             self.prepare_update(&mut object, &old).await?;
             let unchanged = stored_bytes(&object) == stored_bytes(&old);
             if dry || unchanged {
@@ -202,20 +204,31 @@ impl Call<'_> {
             }
             match self.write_update(&entry, &mut object).await? {
                 Ok(entry) => return Ok(Arc::new(entry)),
-                Err(Some(stored)) if !named => {
+                // One that names its revision is a conflict then.
+                Err(Some(stored)) => {
                     let read = Entry::read(kind, &entry.key, stored.revision, &stored.bytes);
                     entry = Arc::new(read.map_err(Failure::internal)?);
                 }
                 Err(None) => return Err(Failure::not_found(kind, &target.name)),
-                Err(Some(_)) => return Err(Failure::modified(kind, &target.name)),
             }
         }
         Err(Failure::modified(kind, &target.name))
     }
 
-    /// Whether the object names the revision that it is to replace; a conflict if it is another.
-    fn check_revision(&self, object: &Value, entry: &Entry) -> Outcome<bool> {
+    /// A conflict if the object names another revision than it is to replace; a PUT may name the uid as well.
+    fn check_revision(&self, object: &Value, entry: &Entry) -> Outcome<()> {
         let kind = self.target.kind;
+        let uid = text(object, "metadata.uid");
+        if self.verb == "update" && !uid.is_empty() {
+            let there = entry.object();
+            if uid != text(&there, "metadata.uid") {
+                let why = format!(
+                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                    text(&there, "metadata.uid")
+                );
+                return Err(Failure::conflict(kind, name(object), &why));
+            }
+        }
         let said = text(object, "metadata.resourceVersion");
         if said.is_empty() || said == "0" {
             if !kind.strategy.unconditional_update {
@@ -223,24 +236,15 @@ impl Call<'_> {
                 faults.invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Failure::invalid(kind, name(object), &faults));
             }
-            return Ok(false);
+            return Ok(());
         }
         let revision: i64 = said.parse().map_err(|_| {
             Failure::bad_request(format!("metadata.resourceVersion: Invalid value: {said:?}: it is a number"))
         })?;
-        let uid = text(object, "metadata.uid");
-        let there = entry.object();
-        if !uid.is_empty() && uid != text(&there, "metadata.uid") {
-            let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                text(&there, "metadata.uid")
-            );
-            return Err(Failure::conflict(kind, name(object), &why));
-        }
         if revision != entry.revision {
             return Err(Failure::modified(kind, name(object)));
         }
-        Ok(true)
+        Ok(())
     }
 
     async fn prepare_update(&self, object: &mut Value, old: &Value) -> Outcome<()> {
@@ -263,7 +267,7 @@ impl Call<'_> {
             _ => {}
         }
         valid(kind, object, &faults)?;
-        self.api.check(self, object, Some(old))
+        self.api.check(self, object, Some(old)).await
     }
 
     /// Writes it, or tells what is there instead. An object that was on its way out goes with its last finalizer.
@@ -288,6 +292,8 @@ impl Call<'_> {
                 if let Some(claim) = claim {
                     claim.keep();
                 }
+                let now = if ends { &Value::Null } else { &*object };
+                self.api.release_addresses(kind, &entry.object(), now).await;
                 Ok(Ok(Entry::of(kind, &entry.key, revision, object)))
             }
             Written::Differs(stored) => Ok(Err(stored)),

@@ -199,7 +199,9 @@ impl Server {
             }
             Parsed::Other => (none, "get"),
         };
-        self.api.authorizer.authorize(&attributes)?;
+        let (group, resource, name) = (attributes.group, attributes.resource, attributes.name);
+        let allowed = self.api.authorizer.authorize(&attributes);
+        allowed.map_err(|refusal| Failure::from(refusal).named(group, resource, name))?;
         Ok(verb)
     }
 

@@ -34,7 +34,7 @@ pub struct Got {
     pub status: StatusCode,
     /// The headers.
     pub headers: http::HeaderMap,
-    /// The body, if it is JSON.
+    /// The body, if it is JSON; of a watch, the list of its events.
     pub body: Value,
     /// The body.
     pub text: String,
@@ -115,11 +115,19 @@ impl Api {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        let watch =
+            parts.headers.get(header::CONTENT_TYPE).is_some_and(|v| v == "application/json;stream=watch");
         Got {
             status: parts.status,
             headers: parts.headers,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            body: if watch { events(&bytes) } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) },
             text,
         }
     }
+}
+
+/// What a watch tells, line by line.
+fn events(bytes: &[u8]) -> Value {
+    let lines: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(bytes).into_iter().collect();
+    lines.map_or(Value::Null, Value::from)
 }

@@ -153,11 +153,18 @@ fn write_field(
 ) -> Result<(), Box<dyn Error>> {
     let shape = shape(property).map_err(|what| format!("{owner}.{field}: {what}"))?;
     let required = definition["required"].as_array().is_some_and(|list| list.iter().any(|one| one == field));
-    write!(table, " {field} {shape} {}", numbers(owner, field, messages))?;
+    let numbers = numbers(owner, field, messages);
+    write!(table, " {field} {shape} {numbers}")?;
     let empty_tells = matches!(shape.as_str(), "bool" | "i32" | "i64" | "f64" | "str");
-    let type_meta = matches!(field, "apiVersion" | "kind");
+    // An object's own kind has no number: its body's envelope tells it.
+    let type_meta = matches!(field, "apiVersion" | "kind") && numbers == "-";
     if required {
         table.push_str(" required");
+        if pointers::is_left_out(owner, field) {
+            table.push_str(" omitempty");
+        }
+    } else if pointers::is_always_printed(owner, field) {
+        table.push_str(" always");
     } else if empty_tells && !type_meta && pointers::is_pointer(owner, field, shape == "str") {
         table.push_str(" pointer");
     }

@@ -148,6 +148,35 @@ const POINTERS: &[&str] = &[
     "HostPathVolumeSource.type",
 ];
 
+/// Fields that the definitions call optional and that Go prints all the same.
+const ALWAYS: &[&str] = &[
+    "StatefulSetSpec.serviceName",
+    "StatefulSetStatus.availableReplicas",
+    "PodDisruptionBudgetStatus.currentHealthy",
+    "PodDisruptionBudgetStatus.desiredHealthy",
+    "PodDisruptionBudgetStatus.disruptionsAllowed",
+    "PodDisruptionBudgetStatus.expectedPods",
+    "PriorityClass.value",
+];
+
+/// Required fields that Go leaves out all the same when they are empty.
+const LEFT_OUT: &[&str] = &[
+    "ContainerRestartRule.action",
+    "ContainerRestartRuleOnExitCodes.operator",
+    "PodCertificateProjection.keyType",
+    "PodCertificateProjection.signerName",
+];
+
+/// Whether Go leaves out a required field that is empty.
+pub fn is_left_out(type_name: &str, field: &str) -> bool {
+    LEFT_OUT.iter().any(|entry| matches(entry, type_name, field))
+}
+
+/// Whether Go prints the field whatever it is.
+pub fn is_always_printed(type_name: &str, field: &str) -> bool {
+    ALWAYS.iter().any(|entry| matches(entry, type_name, field))
+}
+
 /// Whether the field of this type (`io.k8s.api.core.v1.PodSpec`) points to its value.
 pub fn is_pointer(type_name: &str, field: &str, text: bool) -> bool {
     let named = |list: &[&str]| list.iter().any(|entry| matches(entry, type_name, field));

@@ -168,10 +168,11 @@ impl Reader {
             }
         }
         if outer.is_empty() {
-            let empty = |name: &String, value: &mut Value| {
+            let printed = |name: &String, value: &mut Value| {
                 kind.field(name).is_none_or(|field| scalar::printed(field, value))
             };
-            into.retain(empty);
+            into.retain(printed);
+            scalar::complete(kind, into);
         }
         self.depth += 1;
         Ok(())

@@ -2,11 +2,11 @@
 
 use crate::moment::{self, Precision};
 use crate::quantity;
-use crate::schema::{Field, Shape};
+use crate::schema::{Field, Shape, Type};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 /// Go's decoder takes bits behind the last byte that are not zero.
 const BASE64: GeneralPurpose =
@@ -105,15 +105,33 @@ pub fn zero(shape: &Shape) -> Value {
         Shape::Bool => Value::Bool(false),
         Shape::Int32 | Shape::Int64 | Shape::Float | Shape::IntOrString => Value::from(0),
         Shape::Quantity => Value::String("0".into()),
-        Shape::Object(_) | Shape::Map(_) => Value::Object(serde_json::Map::new()),
+        Shape::Map(_) => Value::Object(Map::new()),
+        Shape::Object(_) => {
+            let mut object = Map::new();
+            if let Some(kind) = shape.object() {
+                complete(kind, &mut object);
+            }
+            object.into()
+        }
         Shape::List(_) => Value::Array(Vec::new()),
         Shape::Time | Shape::MicroTime | Shape::Raw => Value::Null,
     }
 }
 
+/// Adds what Go prints although it is not there: empty texts and numbers that are not marked `omitempty`.
+pub fn complete(kind: &Type, object: &mut Map<String, Value>) {
+    use Shape::{Bool, Float, Int32, Int64, IntOrString, Text};
+    let simple = |shape: &Shape| matches!(shape, Text | Bool | Int32 | Int64 | Float | IntOrString);
+    for field in kind.fields.iter().filter(|field| field.always && simple(&field.shape)) {
+        if !object.contains_key(field.name) {
+            object.insert(field.name.to_owned(), zero(&field.shape));
+        }
+    }
+}
+
 /// Whether Go would print the field: all but what is empty and marked `omitempty`.
 pub fn printed(field: &Field, value: &Value) -> bool {
-    if field.required || field.pointer {
+    if field.always || field.pointer {
         return true;
     }
     match (&field.shape, value) {

@@ -99,12 +99,24 @@ fn values_are_as_go_prints_them_again() {
         "status":{"startTime":"2026-01-01T01:00:00+01:00","conditions":[]}}"#;
     let wanted = value!({"metadata": {"name": "a", "annotations": {"x": ""}}, "spec": {
         "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-        "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}, {}],
+        "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}, {"name": ""}],
         "containers": [{"name": "c", "resources": {"limits": {"cpu": "1", "memory": "1500m", "x": "0"}}, "env": [{"name": "A"}]}]},
         "status": {"startTime": "2026-01-01T00:00:00Z"}});
     let decoded = read("Pod", text).unwrap();
     assert_eq!(decoded.object, wanted);
     assert_eq!(typed(decoded.object.clone(), kind("Pod")).unwrap().object, wanted);
+}
+
+/// What Go prints without being told, as kubectl 1.37's `set image --local -o json` shows.
+#[test]
+fn fields_that_are_always_printed_are_there() {
+    let text = r#"{"spec":{"template":{"spec":{"containers":[{"livenessProbe":{"httpGet":{}},"resources":{"claims":[{}]}}]}}},
+        "status":{}}"#;
+    let found = read("apps/StatefulSet", text).unwrap().object;
+    assert_eq!(found["spec"]["serviceName"], "");
+    assert_eq!(found["status"], value!({"replicas": 0, "availableReplicas": 0}));
+    let container = value!({"name": "", "livenessProbe": {"httpGet": {"port": 0}}, "resources": {"claims": [{"name": ""}]}});
+    assert_eq!(found["spec"]["template"]["spec"]["containers"][0], container);
 }
 
 #[test]
@@ -226,9 +238,9 @@ fn protobufs_special_types() {
     let decoded = protobuf(&body, kind, &Limits::default()).unwrap().object;
     assert_eq!(
         decoded["spec"],
-        value!({"request": "AP8=", "username": "user", "extra": {"k": ["a"], "l": ["a", "b"]}})
+        value!({"request": "AP8=", "signerName": "", "username": "user", "extra": {"k": ["a"], "l": ["a", "b"]}})
     );
-    let conditions = value!([{"type": "Approved", "lastUpdateTime": "1970-01-01T00:01:00Z"}]);
+    let conditions = value!([{"type": "Approved", "status": "", "lastUpdateTime": "1970-01-01T00:01:00Z"}]);
     assert_eq!(decoded["status"]["conditions"], conditions);
 }
 

@@ -158,6 +158,7 @@ impl Walk {
                 None => None,
             };
         }
+        scalar::complete(kind, &mut object);
         Ok(Value::Object(object))
     }
 

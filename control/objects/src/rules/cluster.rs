@@ -8,6 +8,8 @@ use super::reading::{at, default, each, entries, has, int, items, text, with, wi
 use super::{Rules, workload};
 use crate::fault::Faults;
 use crate::names;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -96,8 +98,10 @@ pub const CERTIFICATE_REQUEST: Rules = Rules {
     default: |object| within(object, "status", |_| {}),
     validate: |object, faults| {
         let spec = at(object, "spec");
-        if text(spec, "request").is_empty() {
-            faults.invalid("spec.request", "", "PEM block type must be CERTIFICATE REQUEST");
+        let request = BASE64_STANDARD.decode(text(spec, "request")).unwrap_or_default();
+        if !String::from_utf8_lossy(&request).contains("-----BEGIN CERTIFICATE REQUEST-----") {
+            let shown = text(spec, "request");
+            faults.invalid("spec.request", shown, "PEM block type must be CERTIFICATE REQUEST");
         }
         let signer = text(spec, "signerName");
         match signer.split_once('/') {
@@ -365,6 +369,6 @@ mod tests {
         );
         let request =
             json!({"spec": {"request": "eA==", "signerName": "x", "usages": ["client auth", "fly"]}});
-        assert_eq!(wrong(&CERTIFICATE_REQUEST, request).len(), 2);
+        assert_eq!(wrong(&CERTIFICATE_REQUEST, request).len(), 3);
     }
 }

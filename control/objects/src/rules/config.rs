@@ -9,7 +9,7 @@ use crate::fault::{FaultKind, Faults};
 use crate::names;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Upstream's `MaxSecretSize`.
 const MOST: usize = 1 << 20;
@@ -22,10 +22,6 @@ pub const NAMESPACE: Rules = Rules {
             within(object, "metadata", |meta| {
                 within(meta, "labels", |labels| set(labels, "kubernetes.io/metadata.name", name));
             });
-        }
-        // One that is being deleted loses its finalizers, and must not get them back.
-        if !has(at(object, "metadata"), "deletionTimestamp") {
-            within(object, "spec", |spec| default(spec, "finalizers", json!(["kubernetes"])));
         }
         within(object, "status", |status| default(status, "phase", "Active"));
     },
@@ -165,6 +161,7 @@ fn unchanged_if_immutable(new: &Value, old: &Value, keys: &[&str], faults: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn wrong(rules: &Rules, mut object: Value) -> Vec<String> {
         (rules.default)(&mut object);
@@ -216,7 +213,7 @@ mod tests {
         let mut object = json!({"metadata": {"name": "x"}});
         (NAMESPACE.default)(&mut object);
         let wanted = json!({"metadata": {"name": "x", "labels": {"kubernetes.io/metadata.name": "x"}},
-            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+            "status": {"phase": "Active"}});
         assert_eq!(object, wanted);
     }
 }

@@ -1,72 +1,89 @@
-//! Events, of the core group and of their own. Source: `pkg/apis/core/validation/events.go`.
+//! Events, in the form of the core group, which is how they are stored.
+//!
+//! Source: `pkg/apis/core/validation/events.go`. What is asked of an event depends on the group through which it comes:
+//! those of `events.k8s.io` say when, who and what, and leave the old fields alone.
 
 use super::Rules;
-use super::metadata::told;
-use super::reading::{at, has, text};
-use crate::fault::{FaultKind, Faults};
+use super::reading::{at, has, int, text};
+use crate::fault::Faults;
 use crate::names;
 use serde_json::Value;
 
-/// Of events of the core group, which older clients write with little in them.
-pub const CORE: Rules = Rules {
-    default: |_| {},
-    validate: |object, faults| namespaces(object, "involvedObject", faults),
-    validate_update: |new, _, faults| namespaces(new, "involvedObject", faults),
-};
+/// Of events through the core group.
+pub const CORE: Rules = Rules { default: |_| {}, validate: legacy, validate_update: |_, _, _| {} };
 
-/// Of events of the group `events.k8s.io`.
+/// Of events through `events.k8s.io`.
 pub const EVENT: Rules = Rules {
     default: |_| {},
-    validate: |object, faults| {
-        namespaces(object, "regarding", faults);
-        event(object, faults);
+    validate: |event, faults| {
+        legacy(event, faults);
+        of_group(event, faults);
     },
-    validate_update: |new, old, faults| {
-        namespaces(new, "regarding", faults);
-        for key in ["regarding", "reason", "action", "reportingController", "reportingInstance", "eventTime"]
-        {
-            if at(new, key) != at(old, key) {
-                faults.invalid(key, at(new, key).clone(), "field is immutable");
-            }
-        }
-    },
+    validate_update: |_, _, _| {},
 };
 
-/// An event lives where what it is about lives; of what lives in no namespace, in `default` or `kube-system`.
-fn namespaces(object: &Value, about: &str, faults: &mut Faults) {
-    let namespace = text(at(object, "metadata"), "namespace");
-    let other = text(at(object, about), "namespace");
-    let fits = match other {
-        "" => matches!(namespace, "" | "default" | "kube-system"),
-        other => namespace == other,
+const LONGEST: usize = 128;
+const LONGEST_NOTE: usize = 1024;
+
+/// `legacyValidateEvent`.
+fn legacy(event: &Value, faults: &mut Faults) {
+    let own = text(at(event, "metadata"), "namespace");
+    let of = text(at(event, "involvedObject"), "namespace");
+    let is_new = has(event, "eventTime");
+    let agrees = match (is_new, of) {
+        (false, "") => ["", "default"].contains(&own),
+        (true, "") => ["default", "kube-system"].contains(&own),
+        (false, of) => own == of,
+        (true, _) => true,
     };
-    if !fits {
-        faults.invalid("involvedObject.namespace", other, "does not match event.namespace");
+    if !agrees {
+        faults.invalid("involvedObject.namespace", of, "does not match event.namespace");
+    }
+    if is_new {
+        told_by(event, faults);
     }
 }
 
-fn event(object: &Value, faults: &mut Faults) {
-    if !has(object, "eventTime") {
-        faults.required("eventTime", "");
+fn told_by(event: &Value, faults: &mut Faults) {
+    let reporter = text(event, "reportingComponent");
+    if reporter.is_empty() {
+        faults.required("reportingController", "");
     }
-    for key in ["reportingController", "reportingInstance", "action", "reason"] {
-        let value = text(object, key);
-        if value.is_empty() {
-            faults.required(key, "");
-        } else if value.len() > 128 {
-            faults.add(FaultKind::TooLong, key, "", "may not be more than 128 bytes");
+    for wrong in names::qualified_name(reporter).into_iter().filter(|_| !reporter.is_empty()) {
+        faults.invalid("reportingController", reporter, wrong);
+    }
+    for key in ["reportingInstance", "action", "reason"] {
+        match text(event, key) {
+            "" => faults.required(key, ""),
+            long if long.len() > LONGEST => {
+                faults.invalid(key, "", format!("can have at most {LONGEST} characters"));
+            }
+            _ => {}
         }
     }
-    let controller = text(object, "reportingController");
-    if !controller.is_empty() {
-        told(names::qualified_name(controller), "reportingController", controller, faults);
+    if text(event, "message").len() > LONGEST_NOTE {
+        faults.invalid("message", "", format!("can have at most {LONGEST_NOTE} characters"));
     }
-    if text(object, "note").len() > 1024 {
-        faults.add(FaultKind::TooLong, "message", "", "may not be more than 1024 bytes");
+}
+
+fn of_group(event: &Value, faults: &mut Faults) {
+    if !has(event, "eventTime") {
+        faults.required("eventTime", "");
     }
-    let kind = text(object, "type");
-    if !matches!(kind, "Normal" | "Warning") {
-        faults.invalid("type", "", format!("has invalid value: {kind}"));
+    let sort = text(event, "type");
+    if !["Normal", "Warning"].contains(&sort) {
+        faults.invalid("type", "", format!("has invalid value: {sort}"));
+    }
+    for key in ["firstTimestamp", "lastTimestamp"] {
+        if has(event, key) {
+            faults.invalid(key, "", "needs to be unset");
+        }
+    }
+    if int(event, "count").unwrap_or(0) != 0 {
+        faults.invalid("count", "", "needs to be unset");
+    }
+    if !text(at(event, "source"), "component").is_empty() || !text(at(event, "source"), "host").is_empty() {
+        faults.invalid("source", "", "needs to be unset");
     }
 }
 
@@ -75,19 +92,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Source: TestValidateEventForCoreV1Events, TestValidateEventCreateForNewV1beta1Events.
-    #[test]
-    fn events_live_with_what_they_are_about() {
-        let of = |namespace: &str, other: &str| {
-            let mut faults = Faults::default();
-            let about = json!({"metadata": {"namespace": namespace}, "involvedObject": {"namespace": other}});
-            (CORE.validate)(&about, &mut faults);
-            faults.is_empty()
-        };
-        assert!(of("a", "a") && of("default", "") && of("kube-system", ""));
-        assert!(!of("a", "b") && !of("a", ""));
+    fn wrong(rules: &Rules, event: Value) -> Vec<String> {
         let mut faults = Faults::default();
-        (EVENT.validate)(&json!({"metadata": {"namespace": "default"}, "type": "Loud"}), &mut faults);
-        assert_eq!(faults.0.len(), 6);
+        (rules.validate)(&event, &mut faults);
+        faults.0.iter().map(|fault| fault.field.clone()).collect()
+    }
+
+    #[test]
+    fn old_events_are_in_the_namespace_of_their_object() {
+        let event = |own: &str, of: &str| {
+            wrong(&CORE, json!({"metadata": {"namespace": own}, "involvedObject": {"namespace": of}}))
+        };
+        assert!(event("a", "a").is_empty() && event("default", "").is_empty());
+        assert_eq!(event("a", "b"), ["involvedObject.namespace"]);
+        assert_eq!(event("a", ""), ["involvedObject.namespace"]);
+    }
+
+    #[test]
+    fn new_events_say_when_who_and_what() {
+        let event =
+            json!({"metadata": {"namespace": "a"}, "involvedObject": {"namespace": "a"}, "type": "Normal"});
+        assert_eq!(wrong(&EVENT, event.clone()), ["eventTime"]);
+        let mut new = event;
+        new["eventTime"] = json!("2026-01-01T00:00:00.000000Z");
+        assert_eq!(wrong(&EVENT, new), ["reportingController", "reportingInstance", "action", "reason"]);
     }
 }

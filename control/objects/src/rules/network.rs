@@ -24,9 +24,7 @@ pub const INGRESS_CLASS: Rules = Rules {
     },
     validate: |object, faults| {
         let controller = text(at(object, "spec"), "controller");
-        if controller.is_empty() {
-            faults.required("spec.controller", "");
-        }
+        domain_prefixed_path(controller, "spec.controller", faults);
     },
     validate_update: |new, old, faults| {
         let (new, old) = (text(at(new, "spec"), "controller"), text(at(old, "spec"), "controller"));
@@ -35,6 +33,22 @@ pub const INGRESS_CLASS: Rules = Rules {
         }
     },
 };
+
+/// `acme.io/foo`. Source: `IsDomainPrefixedPath`.
+fn domain_prefixed_path(text: &str, field: &str, faults: &mut Faults) {
+    const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+    match text.split_once('/') {
+        _ if text.is_empty() => faults.required(field, ""),
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            told(names::dns1123_subdomain(host), field, host, faults);
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || br"/-._~%!$&'()*+,;=:".contains(&byte);
+            if !path.bytes().all(fits) {
+                faults.invalid(field, path, names::pattern("Invalid path", PATH, &[]));
+            }
+        }
+        _ => faults.invalid(field, text, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
+}
 
 /// Of network policies.
 pub const NETWORK_POLICY: Rules = Rules {
@@ -63,6 +77,17 @@ pub const SERVICE_CIDR: Rules = Rules {
         let list = items(at(object, "spec"), "cidrs");
         if list.is_empty() {
             faults.required("spec.cidrs", "at least one CIDR required");
+        }
+        let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+        let why = match texts[..] {
+            [one, other] if one.contains(':') == other.contains(':') => {
+                "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+            }
+            [] | [_] | [_, _] => "",
+            _ => "may only hold up to 2 values",
+        };
+        if !why.is_empty() {
+            faults.invalid("spec.cidrs", at(object, "spec").clone(), why);
         }
         for (index, one) in list.iter().filter_map(Value::as_str).enumerate() {
             told(names::cidr(one), &format!("spec.cidrs[{index}]"), one, faults);

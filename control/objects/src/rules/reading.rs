@@ -52,10 +52,10 @@ fn map_mut(object: &mut Value) -> Option<&mut Map<String, Value>> {
     object.as_object_mut()
 }
 
-/// Sets what is not there.
+/// Sets what is not there, or is an empty text.
 pub fn default(object: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(map) = map_mut(object)
-        && map.get(key).is_none_or(Value::is_null)
+        && map.get(key).is_none_or(|value| value.is_null() || value == "")
     {
         map.insert(key.to_owned(), value.into());
     }

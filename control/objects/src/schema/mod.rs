@@ -42,8 +42,10 @@ pub struct Field {
     pub name: &'static str,
     /// What its values are.
     pub shape: Shape,
-    /// Whether it is written even when it is empty.
+    /// Whether the OpenAPI documents call it required.
     pub required: bool,
+    /// Whether it is printed even when it is empty or not there: no `omitempty` in Go.
+    pub always: bool,
     /// Whether an empty value is told apart from none: a pointer in Go.
     pub pointer: bool,
     /// How its list behaves: `atomic`, `set`, `map`.

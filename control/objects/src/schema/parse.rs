@@ -2,8 +2,9 @@
 //!
 //! A type: `NAME [group/version/Kind ...] [atomic]`. A field: ` NAME SHAPE NUMBERS [words]`, where the shape is a
 //! word, `@TYPE`, `[]SHAPE` or `{}SHAPE`, the numbers are protobuf's (`2.19` for a struct that Go has inline, `-` for
-//! none), and the words are `required`, `pointer`, `list=`, `keys=`, `map=`, `merge=`, `patch=`. The table is part of
-//! the program and tested; a line that is none of these is left out.
+//! none), and the words are `required` (for OpenAPI, and printed when empty unless `omitempty`), `always` (printed
+//! when empty), `pointer` (printed when it is there), `list=`, `keys=`, `map=`, `merge=`, `patch=`. The table is part
+//! of the program and tested; a line that is none of these is left out.
 
 use super::{Field, Schema, Shape, Strategy, Type, TypeId};
 use std::collections::HashMap;
@@ -60,6 +61,7 @@ fn field(line: &'static str, index: usize, names: &HashMap<&str, usize>) -> Opti
         name,
         shape: self::shape(shape, names)?,
         required: false,
+        always: false,
         pointer: false,
         list: None,
         keys: Vec::new(),
@@ -73,6 +75,7 @@ fn field(line: &'static str, index: usize, names: &HashMap<&str, usize>) -> Opti
         match word.split_once('=') {
             None => {
                 field.required |= word == "required";
+                field.always = (field.always || matches!(word, "required" | "always")) && word != "omitempty";
                 field.pointer |= word == "pointer";
             }
             Some(("list", value)) => field.list = Some(value),
