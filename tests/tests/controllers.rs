@@ -215,7 +215,7 @@ fn an_owner_that_is_not_there_counts_for_nothing() {
         cluster.gone(gone);
     }
     let event = "get events -n kube-public -o jsonpath={.items[*].reason}";
-    assert_eq!(cluster.kubectl(event), "OwnerRefInvalidNamespace");
+    until("an event tells", || cluster.kubectl(event) == "OwnerRefInvalidNamespace");
     let owners = "get cm half -o jsonpath={.metadata.ownerReferences[*].name}";
     until("the absent one of two is taken away", || cluster.kubectl(owners) == "owner");
     // What nobody knows is not known to be absent.
@@ -317,6 +317,29 @@ fn the_controllers_on_their_own() {
     assert!(!account());
     drop(some);
     until("the second one is at work", account);
+}
+
+/// `bootstrap-signer-controller`, `token-cleaner-controller`: a token signs cluster-info until it runs out.
+#[test]
+fn a_bootstrap_token_signs_until_it_runs_out() {
+    let cluster = Cluster(Apiserver::start(
+        State::Within,
+        &["--controllers", "*,bootstrapsigner,token-cleaner-controller"],
+    ));
+    cluster.kubectl("create cm cluster-info -n kube-public --from-literal=kubeconfig=x");
+    let date = Command::new("date").args(["-u", "-d", "+6 seconds", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    cluster.apply(&format!(
+        "{{apiVersion: v1, kind: Secret, type: bootstrap.kubernetes.io/token, metadata: {{name: bootstrap-token-abcdef, \
+         namespace: kube-system}}, stringData: {{token-id: abcdef, token-secret: 0123456789abcdef, \
+         usage-bootstrap-signing: 'true', expiration: '{}'}}}}",
+        said(&date)
+    ));
+    let signature =
+        || cluster.kubectl("get cm cluster-info -n kube-public -o jsonpath={.data.jws-kubeconfig-abcdef}");
+    // Header and detached signature; the header is fixed to the byte.
+    until("it is signed", || signature().starts_with("eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9.."));
+    cluster.gone("secret bootstrap-token-abcdef -n kube-system");
+    until("the signature is gone", || signature().is_empty());
 }
 
 /// A process that ends with its handle: by SIGTERM, so that it gives back what it holds.

@@ -85,6 +85,7 @@ where
     let kind = known("coordination.k8s.io", "v1", "Lease", "leases");
     let api = Api::namespaced_with(client.clone(), &election.namespace, &kind);
     let mut holder = Holder { api, election, seen: None };
+    let mut said = false;
     loop {
         match holder.take().await {
             Ok(true) => {
@@ -102,7 +103,11 @@ where
                     "the lease is lost; controllers stop until it is taken again"
                 );
             }
-            Ok(false) => {}
+            Ok(false) => said = false,
+            Err(error) if !said => {
+                tracing::warn!(%error, "the lease is not taken; tried again");
+                said = true;
+            }
             Err(error) => tracing::debug!(%error, "the lease is tried again"),
         }
         if tokio::time::timeout(RETRY, shutdown.wait_for(|end| *end)).await.is_ok() {

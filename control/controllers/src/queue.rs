@@ -178,7 +178,10 @@ where
             }
         });
     }
-    while all.join_next().await.is_some() {}
+    while let Some(ended) = all.join_next().await {
+        let Err(error) = ended;
+        tracing::error!(controller = what, %error, "a worker broke off; the others go on");
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How many objects a list brings at once.
 const PAGE: u32 = 500;
 
+/// After so many failures in a row it is said aloud: a server that starts fails once or twice.
+const FAILURES: u32 = 3;
+
 /// What is told of a resource's objects.
 #[derive(Debug)]
 pub enum Told {
@@ -48,6 +51,7 @@ pub async fn follow(
     };
     let config =
         watcher::Config { field_selector: which.fields, page_size: Some(PAGE), ..Default::default() };
+    let mut failed = 0;
     loop {
         let mut events = pin!(watcher(api.clone(), config.clone()).default_backoff());
         let end = which.resync.map(|resync| tokio::time::Instant::now() + resync);
@@ -57,9 +61,17 @@ pub async fn follow(
                 None => Ok(events.next().await),
             };
             match next {
-                Ok(Some(Ok(event))) => tell(told(event)),
+                Ok(Some(Ok(event))) => {
+                    failed = 0;
+                    tell(told(event));
+                }
                 Ok(Some(Err(error))) => {
-                    tracing::debug!(resource = resource.plural, %error, "the watch is begun again");
+                    failed += 1;
+                    let resource = &resource.plural;
+                    match failed == FAILURES {
+                        true => tracing::warn!(resource, %error, "the watch fails again and again"),
+                        false => tracing::debug!(resource, %error, "the watch is begun again"),
+                    }
                 }
                 // It is time to tell everything anew.
                 Ok(None) | Err(_) => break,

@@ -135,7 +135,7 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
 
 async fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = flags.config()?;
-    let controllers = flags.controllers.selection()?;
+    let (controllers, root_ca) = (flags.controllers.selection()?, flags.controllers.root_ca()?);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (etcd, client) = flags.state().await?;
     let running = run::start(config, client).await?;
@@ -149,7 +149,7 @@ async fn run(flags: &Flags) -> anyhow::Result<()> {
         systemd::ready();
         if !controllers.is_empty() {
             let address = flags.reached(&running)?;
-            within = Some(Within::start(&running.server, &running.pki, controllers, &address));
+            within = Some(Within::start(&running.server, &running.pki, (controllers, root_ca), &address));
         }
         std::future::pending::<anyhow::Result<()>>().await
     };

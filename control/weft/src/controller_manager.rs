@@ -38,9 +38,6 @@ pub struct Flags {
     /// Whether to hold the lease kube-system/kube-controller-manager, so that one of several is at work.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = ArgAction::Set)]
     leader_elect: bool,
-    /// PEM file of the CA that goes into each namespace's kube-root-ca.crt; the kubeconfig's without.
-    #[arg(long)]
-    root_ca_file: Option<PathBuf>,
 }
 
 /// Which controllers run.
@@ -49,12 +46,26 @@ pub struct Controllers {
     /// Comma-separated controllers to run: * for all that are on by default, foo for this one, -foo for not this one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
+    /// PEM file of the CA that goes into each namespace's kube-root-ca.crt; without, the one that signs the server's
+    /// certificate as far as it is known here: the kubeconfig's, or the API server's own.
+    #[arg(long)]
+    root_ca_file: Option<PathBuf>,
 }
 
 impl Controllers {
     /// Those that the flag names.
     pub fn selection(&self) -> anyhow::Result<Selection> {
         Selection::read(&self.controllers).map_err(|why| anyhow::anyhow!("--controllers: {why}"))
+    }
+
+    /// The CA that the flag names.
+    pub fn root_ca(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.root_ca_file else { return Ok(None) };
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("cannot read --root-ca-file {}", path.display()))?;
+        let wrong = || format!("--root-ca-file {} has no certificate in PEM", path.display());
+        anyhow::ensure!(text.contains("-----BEGIN CERTIFICATE-----"), wrong());
+        Ok(Some(text))
     }
 }
 
@@ -70,7 +81,8 @@ pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
 async fn run(flags: &Flags) -> anyhow::Result<()> {
     let controllers = flags.controllers.selection()?;
     let reached = flags.reached().await?;
-    let root_ca = flags.root_ca(&reached)?;
+    let trusted = reached.root_cert.as_ref().map(|all| all.iter().map(|one| pem(one)).collect());
+    let root_ca = flags.controllers.root_ca()?.or(trusted);
     let client = kube::Client::try_from(reached).context("cannot set up the client of the API server")?;
     let config = Config {
         controllers,
@@ -106,20 +118,6 @@ impl Flags {
         let named = || format!("cannot use --kubeconfig {}", path.display());
         let read = Kubeconfig::read_from(path).with_context(named)?;
         kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.with_context(named)
-    }
-
-    fn root_ca(&self, reached: &kube::Config) -> anyhow::Result<Option<String>> {
-        if let Some(path) = &self.root_ca_file {
-            let text = std::fs::read_to_string(path);
-            let text = text.with_context(|| format!("cannot read --root-ca-file {}", path.display()))?;
-            anyhow::ensure!(
-                text.contains("-----BEGIN CERTIFICATE-----"),
-                "--root-ca-file {} has no certificate in PEM",
-                path.display()
-            );
-            return Ok(Some(text));
-        }
-        Ok(reached.root_cert.as_ref().map(|certificates| certificates.iter().map(|one| pem(one)).collect()))
     }
 }
 
@@ -165,10 +163,15 @@ pub struct Within {
 impl Within {
     /// Starts them. `address` is where others reach the server: with the host's name it tells servers of one cluster
     /// apart, and stays the same over a restart, after which the lease is held at once.
-    pub fn start(server: &Arc<Server>, pki: &Arc<Pki>, controllers: Selection, address: &str) -> Within {
+    pub fn start(
+        server: &Arc<Server>,
+        pki: &Arc<Pki>,
+        (controllers, root_ca): (Selection, Option<String>),
+        address: &str,
+    ) -> Within {
         let config = Config {
             controllers,
-            root_ca: Some(pki.authority.pem.clone()),
+            root_ca: Some(root_ca.unwrap_or_else(|| pki.authority.pem.clone())),
             sign: Some(signing(pki.clone())),
             of_account: Some(in_process::accounts(server)),
             leader_election: Some(Election::of_controller_manager(format!("{}_{address}", host()))),

@@ -50,7 +50,7 @@ pub enum Fate {
 }
 
 /// A reference to an owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The owner's uid.
     pub uid: Uid,

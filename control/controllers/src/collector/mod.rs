@@ -39,8 +39,8 @@ const ABSENT: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Collector {
     graph: Mutex<Graph>,
-    /// Owners of which the API said that they are not there: by namespace and uid, and no uid comes back.
-    absent: Mutex<HashSet<(Box<str>, Uid)>>,
+    /// References, and from which namespace, of which the API said that nothing is there: no uid comes back.
+    absent: Mutex<HashSet<(Box<str>, Owner)>>,
     /// Which kinds there are.
     pub kinds: Kinds,
     /// Objects to look at.
@@ -164,7 +164,7 @@ impl Collector {
             hands.report(node, uid, owner).await;
             return Ok(None);
         }
-        let key = (node.namespace.clone(), owner.uid.clone());
+        let key = (node.namespace.clone(), owner.clone());
         if self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(Some(Class::Dangling));
         }
@@ -181,7 +181,7 @@ impl Collector {
         Ok(Some(Class::Dangling))
     }
 
-    fn remember_absent(&self, key: (Box<str>, Uid)) {
+    fn remember_absent(&self, key: (Box<str>, Owner)) {
         let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
         if absent.len() >= ABSENT {
             absent.clear();
