@@ -18,6 +18,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
+#[allow(dead_code, reason = "each table of tests uses a part of it")]
 mod common;
 
 use common::{Api, Got};

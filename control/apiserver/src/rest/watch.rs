@@ -50,6 +50,8 @@ enum First {
     Change(Arc<Change>),
     /// The end of the initial events.
     End(i64),
+    /// A line that is made already.
+    Line(Bytes),
 }
 
 /// After whatever revision there is.
@@ -76,12 +78,14 @@ impl WatchStream {
         start: Start,
     ) -> Outcome<WatchStream> {
         let scope = selection.scope();
+        let mut refused = None;
         let (objects, watching, end) = match start {
             Start::After(revision) => {
                 let revision = if revision == FROM_NOW { cache.revision() } else { revision };
-                let watching = cache.watch(scope, revision).map_err(|too_old| {
-                    Failure::expired(format!("too old resource version: {revision} ({})", too_old.oldest))
-                })?;
+                let watching = cache.watch(scope, revision).unwrap_or_else(|too_old| {
+                    refused = Some(First::Line(too_old_line(revision, too_old.oldest)));
+                    nothing()
+                });
                 (Vec::new(), Watching { revision, ..watching }, None)
             }
             Start::Now | Start::InitialEvents => {
@@ -92,7 +96,7 @@ impl WatchStream {
         };
         let objects = objects.into_iter().filter(|entry| selection.has(entry)).map(First::Object);
         let changes = watching.backlog.into_iter().map(First::Change);
-        let first = objects.chain(changes).chain(end.map(First::End)).collect();
+        let first = objects.chain(changes).chain(end.map(First::End)).chain(refused).collect();
         let seconds = match query.number("timeoutSeconds")? {
             Some(seconds) if seconds > 0 => seconds as u64,
             _ => SHORTEST + rand::random::<u64>() % SHORTEST,
@@ -120,6 +124,10 @@ impl WatchStream {
 
     /// What goes out next; `None` at the end.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // A watch that always has something to tell ends in time as well.
+        if self.first.is_empty() && self.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
         let mut frame = Vec::new();
         while !self.ended && frame.len() < FRAME {
             if let Some(first) = self.first.pop_front() {
@@ -140,10 +148,7 @@ impl WatchStream {
         if !frame.is_empty() {
             return Poll::Ready(Some(frame.into()));
         }
-        if self.ended || self.end.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
+        if self.ended { Poll::Ready(None) } else { Poll::Pending }
     }
 
     fn first_line(&mut self, first: First) -> Option<Bytes> {
@@ -152,6 +157,7 @@ impl WatchStream {
             First::Object(entry) => Some(self.shaped(Told::Added, entry.object())),
             First::Change(change) => self.change_line(&change),
             First::End(revision) => Some(self.bookmark(revision, true)),
+            First::Line(line) => Some(line),
         }
     }
 
@@ -207,6 +213,19 @@ impl WatchStream {
         }
         line("BOOKMARK", object.to_string().as_bytes())
     }
+}
+
+/// A revision that is gone is told as an event, not by the answer's status: once a watch is understood, upstream's cacher
+/// fails it by an ERROR event, and there are clients that list again after that alone.
+fn too_old_line(revision: i64, oldest: i64) -> Bytes {
+    let failure = Failure::expired(format!("too old resource version: {revision} ({oldest})"));
+    line("ERROR", failure.status().to_string().as_bytes())
+}
+
+/// A watch that has ended before it began.
+fn nothing() -> Watching {
+    let (_, messages) = tokio::sync::mpsc::channel(1);
+    Watching { backlog: Vec::new(), messages, revision: 0 }
 }
 
 /// How a watch is to begin, by its query (`k8s.io/apiserver/pkg/storage/cacher`, and the table in the API concepts'
