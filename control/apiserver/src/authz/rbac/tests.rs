@@ -1,7 +1,6 @@
 use super::*;
 use crate::authz::{Authorizer, refusal};
 use serde_json::json;
-use std::time::Instant;
 
 fn role(rules: Value) -> Value {
     json!({ "rules": rules })
@@ -235,7 +234,7 @@ fn chains_are_of_known_modes() {
 
 /// A decision looks at the user's own bindings, not at all of them.
 #[test]
-fn a_thousand_bindings_cost_microseconds() {
+fn of_a_thousand_bindings_one_is_looked_at() {
     let rbac = Rbac::default();
     let some = role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
     rbac.set("clusterroles", "", "r", Some(&some));
@@ -250,26 +249,19 @@ fn a_thousand_bindings_cost_microseconds() {
     }
     let last = User::of("u999", &["system:authenticated"]);
     let asked = request(&last, "get", "pods", "default", "x");
-    let begin = Instant::now();
-    for _ in 0..1000 {
-        assert!(rbac.decide(&asked).allows());
-    }
-    let each = begin.elapsed() / 1000;
-    println!("a decision: {each:?}");
-    assert!(each.as_micros() < 100, "{each:?}");
+    assert!(rbac.decide(&asked).allows());
+    let state = rbac.0.read().unwrap();
+    assert_eq!(state.bindings[""].of(&last).count(), 1, "others' bindings are not looked at");
 }
+
+/// Bindings by namespace and name: the role, and the subjects.
+type Held = HashMap<(u8, u8), (u8, Vec<(bool, u8)>)>;
 
 /// One write: a binding (none: gone) of a role to subjects, in a namespace or the cluster.
 type Op = (u8, u8, Option<(u8, Vec<(bool, u8)>)>);
 
 /// What the bindings allow, found by looking at each of them.
-fn scanned(
-    held: &HashMap<(u8, u8), (u8, Vec<(bool, u8)>)>,
-    user: u8,
-    groups: &[u8],
-    verb: u8,
-    within: u8,
-) -> bool {
+fn scanned(held: &Held, user: u8, groups: &[u8], verb: u8, within: u8) -> bool {
     held.iter().any(|((namespace, _), (role, subjects))| {
         let reaches = *namespace == 0 || *namespace == within;
         let bound = |(group, who): &(bool, u8)| if *group { groups.contains(who) } else { *who == user };
