@@ -19,6 +19,8 @@ use crate::Error;
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause after many failures (upstream's is 1,000 s; what is stuck here is looked at more often).
 const LONGEST: Duration = Duration::from_secs(120);
+/// So many failures in a row are not said aloud: most are over by then.
+const FEW: u32 = 3;
 /// The first pause of a name that waits for something.
 const WAIT: Duration = Duration::from_millis(250);
 
@@ -168,7 +170,8 @@ where
                 let key = queue.take().await;
                 let outcome = look(key.clone()).await;
                 if let Err(error) = &outcome {
-                    match error.is_usual() {
+                    let few = queue.with(|state| state.tries.get(&key).is_none_or(|tries| *tries < FEW));
+                    match few || error.is_usual() {
                         true => tracing::debug!(controller = what, %key, %error, "tried again"),
                         false => tracing::warn!(controller = what, %key, %error, "failed; tried again"),
                     }
