@@ -34,9 +34,6 @@ pub struct Watching {
     pub revision: i64,
 }
 
-/// A key behind the prefix, the revision that wrote it, and what is there now.
-pub type Happened = (Box<str>, i64, Option<Entry>);
-
 /// All objects of a kind, and who watches them.
 #[derive(Debug)]
 pub struct Cache {
@@ -124,7 +121,7 @@ impl Cache {
 
     /// Takes in what changed: keys behind the prefix, revisions, and what is there now. All of it at once, as several
     /// changes may have one revision.
-    pub fn take(&self, changes: Vec<Happened>) {
+    pub fn take(&self, changes: Vec<(Box<str>, i64, Option<Entry>)>) {
         let mut inner = self.inner();
         for (key, revision, entry) in changes {
             match entry {

@@ -16,5 +16,5 @@ mod reflector;
 
 pub use dispatch::{Message, Scope};
 pub use entry::{Change, Entry, Told, line};
-pub use kind_cache::{Cache, Happened, TooOld, Watching};
+pub use kind_cache::{Cache, TooOld, Watching};
 pub use reflector::{Caches, Listener};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-use super::{Cache, Entry, Happened};
+use super::{Cache, Entry};
 use crate::kinds::{self, Kind};
 use crate::status::{Failure, Outcome};
 use crate::store::{Seen, Store, StoreError};
@@ -156,7 +156,7 @@ impl Caches {
     }
 
     fn changed(&self, changes: Vec<(crate::store::Stored, bool)>) {
-        let mut by_cache: HashMap<&'static str, Vec<Happened>> = HashMap::new();
+        let mut by_cache: HashMap<&'static str, Vec<(Box<str>, i64, Option<Entry>)>> = HashMap::new();
         for (stored, put) in changes {
             let Some((cache, key)) = self.place(&stored.key) else { continue };
             let entry = match put {
