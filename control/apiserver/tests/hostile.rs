@@ -225,6 +225,46 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// What the table of rules creates: each with the path that it is sent to.
+static SEEDS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let text = files.collect::<String>().replace("$NS", "default");
+    let seed = |line: &str| {
+        let (path, body) = line.strip_prefix("POST /")?.split_once(' ')?;
+        let mut body: Value = serde_json::from_str(body).ok()?;
+        let metadata = body.get_mut("metadata")?.as_object_mut()?;
+        metadata.remove("name");
+        metadata.insert("generateName".into(), "x-".into());
+        Some((format!("/{path}"), body))
+    };
+    text.lines().filter_map(seed).collect()
+});
+
+/// How many values there are in a value, itself included.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(all) => all.iter().map(size).sum::<usize>(),
+        Value::Object(all) => all.values().map(size).sum(),
+        _ => 0,
+    }
+}
+
+/// Puts another value in the place of the one that is counted as `at`, depth first.
+fn changed(value: &mut Value, at: &mut usize, other: &Value) -> bool {
+    if *at == 0 {
+        *value = other.clone();
+        return true;
+    }
+    *at -= 1;
+    match value {
+        Value::Array(all) => all.iter_mut().any(|one| changed(one, at, other)),
+        Value::Object(all) => all.values_mut().any(|one| changed(one, at, other)),
+        _ => false,
+    }
+}
+
 /// A kind's path, of its collection, an object or something below.
 fn path(kind: &Kind, namespace: &str, name: &str, below: &str) -> String {
     let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
@@ -278,6 +318,24 @@ proptest! {
     ) {
         let path = path(kind, place.0, place.1, below);
         judge(method, &path, &[("content-type", content_type)], body)?;
+    }
+
+    #[test]
+    fn objects_with_one_value_that_is_another(
+        seed in any::<prop::sample::Index>(),
+        places in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![
+            2 => select(TEXTS).prop_map(Value::from),
+            2 => select(&[0, -1, 1, 65536, i64::MAX, i64::MIN][..]).prop_map(Value::from),
+            1 => value(),
+        ]), 0..3),
+    ) {
+        let (path, body) = seed.get(&SEEDS);
+        let mut body = body.clone();
+        for (place, other) in places {
+            let mut at = place.index(size(&body));
+            changed(&mut body, &mut at, &other);
+        }
+        judge("POST", path, &[("content-type", "application/json")], body.to_string().into_bytes())?;
     }
 
     #[test]

@@ -260,6 +260,9 @@ type Held = HashMap<(u8, u8), (u8, Vec<(bool, u8)>)>;
 /// One write: a binding (none: gone) of a role to subjects, in a namespace or the cluster.
 type Op = (u8, u8, Option<(u8, Vec<(bool, u8)>)>);
 
+/// Bindings by namespace and name: the role, and the subjects (whether a group, and which).
+type Held = HashMap<(u8, u8), (u8, Vec<(bool, u8)>)>;
+
 /// What the bindings allow, found by looking at each of them.
 fn scanned(held: &Held, user: u8, groups: &[u8], verb: u8, within: u8) -> bool {
     held.iter().any(|((namespace, _), (role, subjects))| {
