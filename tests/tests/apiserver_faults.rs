@@ -19,7 +19,9 @@ const WRITERS: usize = 4;
 
 async fn client(server: &Apiserver) -> Client {
     let read = Kubeconfig::read_from(server.kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+    // What the server answers is what is looked at.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

@@ -1,8 +1,9 @@
 //! The certificate that the listener shows: read again when its files have changed, so that a renewed one needs no
-//! restart (upstream's `dynamiccertificates`). The files' times are looked at once a second at most, at a handshake.
+//! restart (upstream's `dynamiccertificates`). The files are looked at once a second at most, at a handshake.
 
 use super::PkiError;
 use super::tls::{NEXT, certificates};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,14 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 const LOOKED_AT: Duration = Duration::from_secs(1);
+
+/// What tells a file from the one that was there: a time alone has ticks of some milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    inode: u64,
+    size: u64,
+}
 
 /// A certificate and its key, in files.
 #[derive(Debug)]
@@ -25,7 +34,7 @@ pub struct Serving {
 #[derive(Debug)]
 struct Current {
     looked: Instant,
-    changed: [Option<SystemTime>; 2],
+    changed: [Option<Stamp>; 2],
     key: Arc<CertifiedKey>,
 }
 
@@ -63,8 +72,11 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-fn changed(cert: &Path, key: &Path) -> [Option<SystemTime>; 2] {
-    [cert, key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
+fn changed(cert: &Path, key: &Path) -> [Option<Stamp>; 2] {
+    [cert, key].map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Stamp { modified: metadata.modified().ok()?, inode: metadata.ino(), size: metadata.size() })
+    })
 }
 
 fn read(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, PkiError> {
