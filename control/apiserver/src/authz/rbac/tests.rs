@@ -254,9 +254,6 @@ fn of_a_thousand_bindings_one_is_looked_at() {
     assert_eq!(state.bindings[""].of(&last).count(), 1, "others' bindings are not looked at");
 }
 
-/// Bindings by namespace and name: the role, and the subjects.
-type Held = HashMap<(u8, u8), (u8, Vec<(bool, u8)>)>;
-
 /// One write: a binding (none: gone) of a role to subjects, in a namespace or the cluster.
 type Op = (u8, u8, Option<(u8, Vec<(bool, u8)>)>);
 
