@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgAction, Args};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,7 +15,7 @@ use weft_apiserver::pki::{Pki, SigningError};
 use weft_apiserver::server::Server;
 use weft_controllers::{Config, Election, Selection, Sign, Unsigned};
 
-use crate::{in_process, logs, systemd};
+use crate::{in_process, kubeconfig, logs, systemd};
 
 /// Where the cluster's API servers may be several, each needs a moment to learn that a namespace ends.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -115,9 +114,7 @@ impl Flags {
         let Some(path) = &self.kubeconfig else {
             return kube::Config::incluster().context("no --kubeconfig, and this is no pod with an account");
         };
-        let named = || format!("cannot use --kubeconfig {}", path.display());
-        let read = Kubeconfig::read_from(path).with_context(named)?;
-        kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.with_context(named)
+        kubeconfig::read(path).await
     }
 }
 

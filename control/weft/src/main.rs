@@ -13,6 +13,7 @@ mod flags;
 mod flannel;
 mod health;
 mod in_process;
+mod kubeconfig;
 mod listen_urls;
 mod logs;
 mod proxy;

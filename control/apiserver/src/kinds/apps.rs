@@ -1,5 +1,6 @@
 //! Workloads: deployments, replica sets, daemon sets, stateful sets, their revisions, replication controllers.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cells::{aged, containers, named, pairs, selector};
@@ -45,38 +46,43 @@ pub(super) static DEPLOYMENT: Kind = Kind::of("apps", "v1", "Deployment", "deplo
         },
     );
 
+/// The columns of what keeps a number of pods.
+const REPLICAS: &[super::Column] = &[
+    column("Name", "string"),
+    column("Desired", "integer"),
+    column("Current", "integer"),
+    column("Ready", "integer"),
+    column("Age", "string"),
+    wide("Containers", "string"),
+    wide("Images", "string"),
+    wide("Selector", "string"),
+];
+
+fn replicas(one: &Value, now: Timestamp, selector: String) -> Vec<Value> {
+    let [names, images] = containers(one, TEMPLATE);
+    vec![
+        named(one),
+        wanted(one).into(),
+        number(one, "status.replicas").into(),
+        number(one, "status.readyReplicas").into(),
+        aged(one, now),
+        names,
+        images,
+        selector.into(),
+    ]
+}
+
+const OF_REPLICAS: &[Field] =
+    &[Field { path: "status.replicas", of: |one| number(one, "status.replicas").to_string() }];
+
 pub(super) static REPLICA_SET: Kind = Kind::of("apps", "v1", "ReplicaSet", "replicasets", "replicaset")
     .short(&["rs"])
     .categories(&["all"])
     .subresources(SCALED)
     .status()
     .generation()
-    .fields(&[Field { path: "status.replicas", of: |one| number(one, "status.replicas").to_string() }])
-    .table(
-        &[
-            column("Name", "string"),
-            column("Desired", "integer"),
-            column("Current", "integer"),
-            column("Ready", "integer"),
-            column("Age", "string"),
-            wide("Containers", "string"),
-            wide("Images", "string"),
-            wide("Selector", "string"),
-        ],
-        |one, now| {
-            let [names, images] = containers(one, TEMPLATE);
-            vec![
-                named(one),
-                wanted(one).into(),
-                number(one, "status.replicas").into(),
-                number(one, "status.readyReplicas").into(),
-                aged(one, now),
-                names,
-                images,
-                selector(at(one, "spec.selector")).into(),
-            ]
-        },
-    );
+    .fields(OF_REPLICAS)
+    .table(REPLICAS, |one, now| replicas(one, now, selector(at(one, "spec.selector"))));
 
 pub(super) static REPLICATION_CONTROLLER: Kind =
     Kind::of("", "v1", "ReplicationController", "replicationcontrollers", "replicationcontroller")
@@ -86,32 +92,8 @@ pub(super) static REPLICATION_CONTROLLER: Kind =
         .subresources(SCALED)
         .status()
         .generation()
-        .fields(&[Field { path: "status.replicas", of: |one| number(one, "status.replicas").to_string() }])
-        .table(
-            &[
-                column("Name", "string"),
-                column("Desired", "integer"),
-                column("Current", "integer"),
-                column("Ready", "integer"),
-                column("Age", "string"),
-                wide("Containers", "string"),
-                wide("Images", "string"),
-                wide("Selector", "string"),
-            ],
-            |one, now| {
-                let [names, images] = containers(one, TEMPLATE);
-                vec![
-                    named(one),
-                    wanted(one).into(),
-                    number(one, "status.replicas").into(),
-                    number(one, "status.readyReplicas").into(),
-                    aged(one, now),
-                    names,
-                    images,
-                    pairs(at(one, "spec.selector")).into(),
-                ]
-            },
-        );
+        .fields(OF_REPLICAS)
+        .table(REPLICAS, |one, now| replicas(one, now, pairs(at(one, "spec.selector"))));
 
 pub(super) static DAEMON_SET: Kind = Kind::of("apps", "v1", "DaemonSet", "daemonsets", "daemonset")
     .short(&["ds"])

@@ -44,9 +44,10 @@ fn failed(error: &PatchError) -> Failure {
             Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", text.clone())
         }
         PatchError::Malformed(text) => Failure::bad_request(text.clone()),
+        // Upstream gives no cause (`NewGenericServerResponse`), and kubectl would show it in place of the message.
         PatchError::Rejected(why) => {
+            tracing::debug!(why, "a JSON patch does not apply");
             Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", error.to_string())
-                .because("Invalid", why.clone())
         }
     }
 }

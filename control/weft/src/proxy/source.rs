@@ -1,11 +1,12 @@
 //! Where services are told: manifests or a Kubernetes API, by flags.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use proxy_ebpf::{ApiSource, Batch, ManifestSource, Source};
+
+use crate::kubeconfig;
 
 /// The source of services.
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ impl SourceFlags {
 
     async fn reached(&self) -> anyhow::Result<kube::Config> {
         let mut config = match &self.kubeconfig {
-            Some(path) => from_file(path).await?,
+            Some(path) => kubeconfig::read(path).await?,
             None if self.master.is_some() => kube::Config::new(http::Uri::default()),
             None => kube::Config::incluster().context(
                 "no --manifests (a file or folder with Services and EndpointSlices) and no --kubeconfig, and this is no \
@@ -64,10 +65,4 @@ impl SourceFlags {
         }
         Ok(config)
     }
-}
-
-async fn from_file(path: &Path) -> anyhow::Result<kube::Config> {
-    let named = || format!("cannot use --kubeconfig {}", path.display());
-    let read = Kubeconfig::read_from(path).with_context(named)?;
-    kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.with_context(named)
 }
