@@ -14,7 +14,7 @@ use crate::cache::Entry;
 use crate::convert;
 use crate::kinds::Kind;
 use crate::object::{at, finalizers, is_going, list, number, put, text, time, uid};
-use crate::services::address_keys;
+use crate::services::released;
 use crate::status::{Failure, Outcome, deleted};
 use crate::store::Written;
 
@@ -96,7 +96,10 @@ impl Call<'_> {
                     let ttl = super::write::ttl(kind);
                     self.api.store.update_with(&path, stored_bytes(&object), entry.revision, ttl, &[]).await?
                 }
-                false => self.api.store.delete(&path, entry.revision).await?,
+                false => {
+                    let gone = released(kind, &old, &Value::Null);
+                    self.api.store.delete_with(&path, entry.revision, &gone).await?
+                }
             };
             match written {
                 Written::At(revision) if remains => {
@@ -107,7 +110,6 @@ impl Call<'_> {
                     return Ok(Deleted::Waits(Entry::of(kind, &entry.key, revision, &mut object)));
                 }
                 Written::At(_) => {
-                    self.api.release_addresses(kind, &object, &Value::Null).await;
                     return Ok(Deleted::Gone(object));
                 }
                 Written::Differs(None) => return Err(Failure::not_found(kind, entry.name())),
@@ -127,21 +129,6 @@ fn warnings(kind: &Kind, options: &DeleteOptions) -> Vec<String> {
     let text = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
                 them or set propagationPolicy=Orphan to suppress this warning";
     warns.then(|| text.to_owned()).into_iter().collect()
-}
-
-impl crate::api::Api {
-    /// Removes the objects of the addresses that a Service had and has no more.
-    pub(super) async fn release_addresses(&self, kind: &Kind, before: &Value, now: &Value) {
-        if kind.stored != "services/specs" {
-            return;
-        }
-        let kept = address_keys(now);
-        for key in address_keys(before).into_iter().filter(|key| !kept.contains(key)) {
-            // One that cannot be removed now is removed by the repair at the next start.
-            let Ok(Some(revision)) = self.store.revision_of(&key).await else { continue };
-            let _ = self.store.delete(&key, revision).await;
-        }
-    }
 }
 
 fn check_preconditions(kind: &Kind, entry: &Entry, object: &Value, options: &DeleteOptions) -> Outcome<()> {

@@ -11,6 +11,7 @@ use crate::cache::Entry;
 use crate::convert;
 use crate::kinds::{Kind, Subresource};
 use crate::object::{at, finalizers, is_going, metadata, name, number, text};
+use crate::services::released;
 use crate::status::{Failure, Outcome};
 use crate::store::Written;
 
@@ -62,6 +63,7 @@ impl Call<'_> {
             return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let generated = name(&object).is_empty() && !text(&object, "metadata.generateName").is_empty();
+        let any_address = kind.stored == "services/specs" && text(&object, "spec.clusterIP").is_empty();
         for attempt in 1.. {
             let mut object = object.clone();
             if generated {
@@ -72,6 +74,8 @@ impl Call<'_> {
                 Err(failure) if generated && failure.reason() == "AlreadyExists" && attempt < NAMES => {
                     continue;
                 }
+                // Another API server over this state was faster to take an address; there are others.
+                Err(failure) if any_address && failure.reason() == "Conflict" && attempt < NAMES => continue,
                 _ => return outcome,
             }
         }
@@ -280,11 +284,14 @@ impl Call<'_> {
         let path = kind.key(entry.namespace(), entry.name());
         let ends = is_going(object) && ends(kind, object);
         let claim = if ends { None } else { Some(self.api.services.claim_for_update(kind, object)?) };
+        let now = if ends { &Value::Null } else { &*object };
+        let mut beside = released(kind, &entry.object(), now);
         let written = match &claim {
-            None => self.api.store.delete(&path, entry.revision).await?,
+            None => self.api.store.delete_with(&path, entry.revision, &beside).await?,
             Some(claim) => {
+                beside.extend_from_slice(claim.objects());
                 let bytes = stored_bytes(object);
-                self.api.store.update_with(&path, bytes, entry.revision, ttl(kind), claim.objects()).await?
+                self.api.store.update_with(&path, bytes, entry.revision, ttl(kind), &beside).await?
             }
         };
         match written {
@@ -292,8 +299,6 @@ impl Call<'_> {
                 if let Some(claim) = claim {
                     claim.keep();
                 }
-                let now = if ends { &Value::Null } else { &*object };
-                self.api.release_addresses(kind, &entry.object(), now).await;
                 Ok(Ok(Entry::of(kind, &entry.key, revision, object)))
             }
             Written::Differs(stored) => Ok(Err(stored)),

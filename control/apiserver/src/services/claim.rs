@@ -166,10 +166,16 @@ fn address_object(ip: IpAddr, service: &Value) -> Beside {
         },
         "spec": {"parentRef": {"group": "", "resource": "services", "namespace": namespace(service), "name": name(service)}},
     });
-    Beside { key: format!("/registry/ipaddresses/{ip}"), bytes: object.to_string().into_bytes() }
+    Beside { key: format!("/registry/ipaddresses/{ip}"), bytes: Some(object.to_string().into_bytes()) }
 }
 
-/// The keys of the IPAddress objects that a Service had and has no more.
-pub fn address_keys(service: &Value) -> Vec<String> {
-    ips(service).into_iter().map(|ip| format!("/registry/ipaddresses/{ip}")).collect()
+/// What goes with a Service as it was, beside its change to what it is now: the IPAddress objects of addresses that it
+/// has no more.
+pub fn released(kind: &Kind, before: &Value, now: &Value) -> Vec<Beside> {
+    if kind.stored != "services/specs" {
+        return Vec::new();
+    }
+    let kept = ips(now);
+    let gone = ips(before).into_iter().filter(|ip| !kept.contains(ip));
+    gone.map(|ip| Beside { key: format!("/registry/ipaddresses/{ip}"), bytes: None }).collect()
 }

@@ -11,7 +11,7 @@ mod ports;
 mod range;
 mod taken;
 
-pub use claim::{Claim, address_keys};
+pub use claim::{Claim, released};
 pub use range::{Range, RangeError};
 
 use serde_json::Value;

@@ -28,13 +28,13 @@ pub struct Stored {
     pub revision: i64,
 }
 
-/// An object that is made beside another one, in one transaction.
+/// An object that is made or removed beside a change of another one, in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beside {
-    /// The key, which must not be there.
+    /// The key.
     pub key: String,
-    /// The value.
-    pub bytes: Vec<u8>,
+    /// The value of what is made, which must not be there; `None` removes it, if it is.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// What became of a change that compares.
@@ -159,9 +159,14 @@ impl Store {
         self.write(key, revision, Some((bytes, ttl)), beside).await
     }
 
-    /// Removes an object that a revision wrote.
-    pub async fn delete(&self, key: &str, revision: i64) -> Result<Written, StoreError> {
-        self.write(key, revision, None, &[]).await
+    /// Removes an object that a revision wrote, and others beside it, all or none.
+    pub async fn delete_with(
+        &self,
+        key: &str,
+        revision: i64,
+        beside: &[Beside],
+    ) -> Result<Written, StoreError> {
+        self.write(key, revision, None, beside).await
     }
 
     async fn write(
@@ -183,8 +188,13 @@ impl Store {
         }];
         let mut unchanged = vec![Compare::mod_revision(key, CompareOp::Equal, expected)];
         for other in beside {
-            unchanged.push(Compare::mod_revision(other.key.as_str(), CompareOp::Equal, 0));
-            ops.push(TxnOp::put(other.key.as_str(), other.bytes.clone(), None));
+            match &other.bytes {
+                Some(bytes) => {
+                    unchanged.push(Compare::mod_revision(other.key.as_str(), CompareOp::Equal, 0));
+                    ops.push(TxnOp::put(other.key.as_str(), bytes.clone(), None));
+                }
+                None => ops.push(TxnOp::delete(other.key.as_str(), None)),
+            }
         }
         let txn = Txn::new().when(unchanged).and_then(ops).or_else([TxnOp::get(key, None)]);
         let answer = in_time(self.kv().txn(txn)).await?;
