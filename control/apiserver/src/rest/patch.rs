@@ -38,16 +38,19 @@ impl PatchKind {
     }
 }
 
-fn failed(error: &PatchError) -> Failure {
+fn failed(kind: PatchKind, error: &PatchError) -> Failure {
     match error {
         PatchError::TooLarge(text) => {
             Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", text.clone())
         }
         PatchError::Malformed(text) => Failure::bad_request(text.clone()),
-        // Upstream gives no cause (`NewGenericServerResponse`), and kubectl would show it in place of the message.
         PatchError::Rejected(why) => {
-            tracing::debug!(why, "a JSON patch does not apply");
-            Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", error.to_string())
+            let failure = Failure::of(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", error.to_string());
+            match kind {
+                // Upstream gives no cause (`NewGenericServerResponse`), and kubectl would show it in place of the message.
+                PatchKind::Json => failure,
+                PatchKind::Merge | PatchKind::Strategic => failure.because("Invalid", why.clone()),
+            }
         }
     }
 }
@@ -119,7 +122,7 @@ pub(super) fn apply(
         PatchKind::Merge => patch::merge(before, body),
         PatchKind::Strategic => patch::strategic(before, body, of),
     };
-    let patched: Decoded = patched.map_err(|error| failed(&error))?;
+    let patched: Decoded = patched.map_err(|error| failed(kind, &error))?;
     let typed = bodies::typed(patched.object, of).map_err(|error| unfit(body, &error.to_string()))?;
     let mut object = typed.object;
     if !object.is_object() {
