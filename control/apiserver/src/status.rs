@@ -228,8 +228,7 @@ impl Failure {
         if let Some(token) = &self.0.go_on {
             status["metadata"]["continue"] = token.as_str().into();
         }
-        // kubectl before 1.27 tells a message of 422 only where there are details, be they empty.
-        if !self.0.details.is_empty() || self.0.code == StatusCode::UNPROCESSABLE_ENTITY {
+        if !self.0.details.is_empty() {
             status["details"] = Value::Object(self.0.details.clone());
         }
         status
