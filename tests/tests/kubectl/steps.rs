@@ -189,7 +189,7 @@ pub const STEPS: &[Step] = &[
     fails(
         "patch deploy web --type=json -p [{\"op\":\"remove\",\"path\":\"/spec/none\"}]",
         "",
-        "the server rejected our request due to an error in our request",
+        "The request is invalid",
     ),
     fails("patch svc node -p {\"spec\":{\"type\":\"Nothing\"}}", "", "Unsupported value: \"Nothing\""),
     fails(
