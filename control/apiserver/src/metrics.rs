@@ -26,20 +26,9 @@ pub struct Request {
 /// A request and how it ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Ended {
-    /// `GET`, …
-    pub verb: String,
-    /// The group.
-    pub group: &'static str,
-    /// The version.
-    pub version: &'static str,
-    /// The resource.
-    pub resource: &'static str,
-    /// The subresource.
-    pub subresource: &'static str,
-    /// `cluster`, `namespace` or `resource`.
-    pub scope: &'static str,
-    /// Always `apiserver`.
-    pub component: &'static str,
+    /// Which.
+    #[prometheus(flatten)]
+    pub request: Request,
     /// The status.
     pub code: u16,
 }

@@ -92,7 +92,7 @@ impl Call<'_> {
         weft_objects::rules::metadata(&object, kind.namespaced, &mut faults);
         (kind.rules().validate)(&object, &mut faults);
         valid(kind, &object, &faults)?;
-        let claim = self.api.services.claim_for_create(kind, &mut object)?;
+        let claim = self.api.services.claim(kind, &mut object)?;
         self.api.check(self, &object, None).await?;
         let key = super::cache_key(kind, text(&object, "metadata.namespace"), name(&object));
         if dry {
@@ -283,7 +283,7 @@ impl Call<'_> {
         let kind = self.target.kind;
         let path = kind.key(entry.namespace(), entry.name());
         let ends = is_going(object) && ends(kind, object);
-        let claim = if ends { None } else { Some(self.api.services.claim_for_update(kind, object)?) };
+        let claim = if ends { None } else { Some(self.api.services.claim(kind, object)?) };
         let now = if ends { &Value::Null } else { &*object };
         let mut beside = released(kind, &entry.object(), now);
         let written = match &claim {

@@ -233,13 +233,13 @@ impl Server {
         let (group, version, resource) = (kind.group, kind.version, kind.plural);
         let subresource = target.subresource.map_or("", |sub| sub.name());
         let component = "apiserver";
-        let labels = Labels { verb: verb.clone(), group, version, resource, subresource, scope, component };
+        let request = Labels { verb, group, version, resource, subresource, scope, component };
         let code = status.as_u16();
-        let ended = Ended { verb, group, version, resource, subresource, scope, component, code };
+        let ended = Ended { request: request.clone(), code };
         self.api.metrics.requests.get_or_create(&ended).inc();
         if !watch {
             let seconds = started.elapsed().as_secs_f64();
-            self.api.metrics.durations.get_or_create(&labels).observe(seconds);
+            self.api.metrics.durations.get_or_create(&request).observe(seconds);
         }
     }
 }

@@ -68,17 +68,8 @@ pub(super) fn ports(service: &Value) -> Vec<Port> {
 }
 
 impl Services {
-    /// What a new Service is given.
-    pub fn claim_for_create(&self, kind: &Kind, object: &mut Value) -> Outcome<Claim> {
-        self.claim(kind, object)
-    }
-
-    /// What a changed Service is given.
-    pub fn claim_for_update(&self, kind: &Kind, object: &mut Value) -> Outcome<Claim> {
-        self.claim(kind, object)
-    }
-
-    fn claim(&self, kind: &Kind, object: &mut Value) -> Outcome<Claim> {
+    /// What a Service is given that is to be written; nothing for other kinds.
+    pub fn claim(&self, kind: &Kind, object: &mut Value) -> Outcome<Claim> {
         if kind.stored != "services/specs" {
             return Ok(Claim::nothing());
         }

@@ -324,15 +324,9 @@ fn limit_range(object: &Value, faults: &mut Faults) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::wrong;
     use super::*;
     use serde_json::json;
-
-    fn wrong(rules: &Rules, mut object: Value) -> Vec<String> {
-        (rules.default)(&mut object);
-        let mut faults = Faults::default();
-        (rules.validate)(&object, &mut faults);
-        faults.0.iter().map(ToString::to_string).collect()
-    }
 
     /// Source: TestSetDefaultLimitRangeItem, TestValidateLimitRange.
     #[test]

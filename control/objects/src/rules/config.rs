@@ -160,15 +160,9 @@ fn unchanged_if_immutable(new: &Value, old: &Value, keys: &[&str], faults: &mut 
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::wrong;
     use super::*;
     use serde_json::json;
-
-    fn wrong(rules: &Rules, mut object: Value) -> Vec<String> {
-        (rules.default)(&mut object);
-        let mut faults = Faults::default();
-        (rules.validate)(&object, &mut faults);
-        faults.0.iter().map(ToString::to_string).collect()
-    }
 
     #[test]
     fn secrets() {

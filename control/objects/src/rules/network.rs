@@ -287,14 +287,8 @@ fn peer(peer: &Value, field: &str, faults: &mut Faults) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::wrong;
     use super::*;
-
-    fn wrong(rules: &Rules, mut object: Value) -> Vec<String> {
-        (rules.default)(&mut object);
-        let mut faults = Faults::default();
-        (rules.validate)(&object, &mut faults);
-        faults.0.iter().map(ToString::to_string).collect()
-    }
 
     /// Source: TestValidateIngress.
     #[test]

@@ -6,6 +6,14 @@ use crate::schema::{Shape, Type, schema};
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
+/// What is wrong with an object once its defaults are filled in.
+pub(super) fn wrong(rules: &Rules, mut object: Value) -> Vec<String> {
+    (rules.default)(&mut object);
+    let mut faults = Faults::default();
+    (rules.validate)(&object, &mut faults);
+    faults.0.iter().map(ToString::to_string).collect()
+}
+
 fn kinds() -> Vec<(&'static str, &'static Type)> {
     let all = schema().types().flat_map(|one| one.kinds.iter().map(move |(group, ..)| (*group, one)));
     all.filter(|(_, one)| one.field("metadata").is_some() && !one.name.ends_with("List")).collect()

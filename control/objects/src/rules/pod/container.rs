@@ -25,19 +25,23 @@ pub fn all(spec: &Value, field: &str, around: &Around<'_>, faults: &mut Faults) 
     for key in ["initContainers", "containers", "ephemeralContainers"] {
         for (at, one) in items(spec, key).iter().enumerate() {
             let field = format!("{field}.{key}[{at}]");
-            let name = text(one, "name");
-            if name.is_empty() {
-                faults.required(format!("{field}.name"), "");
-            } else {
-                told(names::dns1123_label(name), &format!("{field}.name"), name, faults);
-                if !names.insert(name) {
-                    faults.duplicate(format!("{field}.name"), name);
-                }
-            }
+            own_name(one, &field, &mut names, faults);
             container(one, &field, key, around, faults);
         }
     }
     host_ports(spec, field, faults);
+}
+
+/// The name of one of a list: a label, and no other's.
+pub fn own_name<'a>(one: &'a Value, field: &str, names: &mut HashSet<&'a str>, faults: &mut Faults) {
+    let (name, field) = (text(one, "name"), format!("{field}.name"));
+    if name.is_empty() {
+        return faults.required(field, "");
+    }
+    told(names::dns1123_label(name), &field, name, faults);
+    if !names.insert(name) {
+        faults.duplicate(field, name);
+    }
 }
 
 fn container(one: &Value, field: &str, list: &str, around: &Around<'_>, faults: &mut Faults) {

@@ -1,11 +1,9 @@
 //! The volumes of a pod.
 
-use super::super::metadata::told;
 use super::super::reading::{at, has, int, items, text};
-use super::container::choice;
+use super::container::{choice, own_name};
 use super::resources::quantity;
 use crate::fault::Faults;
-use crate::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -35,15 +33,7 @@ pub fn volumes<'a>(spec: &'a Value, field: &str, faults: &mut Faults) -> HashSet
     let mut names = HashSet::new();
     for (index, one) in items(spec, "volumes").iter().enumerate() {
         let field = format!("{field}.volumes[{index}]");
-        let name = text(one, "name");
-        if name.is_empty() {
-            faults.required(format!("{field}.name"), "");
-        } else {
-            told(names::dns1123_label(name), &format!("{field}.name"), name, faults);
-            if !names.insert(name) {
-                faults.duplicate(format!("{field}.name"), name);
-            }
-        }
+        own_name(one, &field, &mut names, faults);
         source(one, &field, faults);
     }
     names
