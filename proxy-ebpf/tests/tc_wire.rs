@@ -51,7 +51,11 @@ fn here() -> String {
     format!("/proc/{}/task/{}/ns/net", std::process::id(), unsafe { libc::gettid() })
 }
 
+/// Gives an interface its addresses and sets it up. None of them is checked for a duplicate first: a node whose
+/// link-local address is not yet its own does not ask for the neighbours of what it forwards, for two seconds and,
+/// on a busy machine, beyond the three after which a client is told that the host is unreachable.
 fn addresses(interface: &str, addresses: [&str; 2]) {
+    std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad"), "0").unwrap();
     for address in addresses {
         let nodad = if address.contains(':') { "nodad" } else { "" };
         ip(&format!("address add {address} dev {interface} {nodad}"));

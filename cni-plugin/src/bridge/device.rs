@@ -61,6 +61,9 @@ fn make(kernel: &mut Kernel, name: &str, mtu: Option<u32>) -> Result<Link, CniEr
     crash::point("bridge: it is made");
     // We own the routes of this link; a router's advertisement must not add any. No IPv6: no such key.
     let _ = sysctl::write(&format!("net/ipv6/conf/{name}/accept_ra"), "0");
+    // Its link-local address is of a MAC that no other has. While it was checked, up to two seconds after the first
+    // pod, the bridge could not ask for a neighbour, and what comes for the pod from elsewhere would wait.
+    let _ = sysctl::write(&format!("net/ipv6/conf/{name}/accept_dad"), "0");
     find(kernel, name)?.ok_or_else(|| {
         let msg = format!("bridge {name} was deleted while it was being made");
         CniError::new(ErrorCode::TryAgainLater, msg, "find what deletes it; trying again makes it anew")

@@ -54,6 +54,8 @@ impl Site {
             std::process::id(),
             fd(&client)
         ));
+        // Until its link-local address has been checked, the node would not ask for the client's.
+        std::fs::write("/proc/sys/net/ipv6/conf/out/accept_dad", "0").unwrap();
         for line in
             ["link set out up", "addr add 192.0.2.1/24 dev out", "addr add 2001:db8::1/64 dev out nodad"]
         {

@@ -57,6 +57,9 @@ fn prepare(place: &Place) -> netstate::Result<()> {
             sysctl::write(&format!("net/bridge/bridge-nf-call-{key}"), "0")?;
         }
     }
+    // The lab gives out its addresses, no two alike. While a router's link-local address is checked, it does not ask
+    // for the neighbours of what it forwards: the first packets of a lab would wait two seconds.
+    sysctl::write("net/ipv6/conf/default/accept_dad", "0")?;
     let mut ops = Vec::new();
     if place.role == Role::Gateway {
         sysctl::write("net/ipv4/ip_forward", "1")?;
