@@ -42,13 +42,21 @@ impl Apiserver {
     /// # Panics
     /// When it is not in time.
     pub fn start(state: State, flags: &[&str]) -> Apiserver {
+        let mut server = Apiserver::unstarted(state, flags);
+        server.restart();
+        server
+    }
+
+    /// A folder and a port, and nothing that runs there.
+    ///
+    /// # Panics
+    /// When there is no free port or no room for a folder.
+    pub fn unstarted(state: State, flags: &[&str]) -> Apiserver {
         let dir =
             tempfile::Builder::new().prefix("weft-test-api-").tempdir_in(room()).expect("a temporary folder");
         let etcd = (state == State::Debian).then(|| Server::start(Kind::Debian, &[]));
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut server = Apiserver { dir, port: free_port(), flags, etcd, child: None };
-        server.restart();
-        server
+        Apiserver { dir, port: free_port(), flags, etcd, child: None }
     }
 
     /// Gives it other flags from the next start on.

@@ -8,6 +8,7 @@ pub mod apiserver;
 pub mod etcd;
 mod lab;
 mod machine;
+pub mod measure;
 pub mod sandbox;
 pub mod services;
 mod stream;

@@ -21,7 +21,7 @@ use weft_etcd::Etcd;
 
 use crate::controller_manager::{self, Within};
 use crate::flags::duration;
-use crate::{etcd, listen_urls, logs, systemd};
+use crate::{etcd, limits, listen_urls, logs, systemd};
 
 /// Flags of `weft apiserver`.
 #[derive(Debug, Args)]
@@ -124,6 +124,7 @@ pub struct Flags {
 /// Runs the server until SIGTERM or SIGINT.
 pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
     logs::set_up();
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
         .enable_all()

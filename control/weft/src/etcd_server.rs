@@ -15,7 +15,7 @@ use weft_etcd::{AutoCompaction, Config, Etcd};
 
 use crate::flags::duration;
 use crate::listen_urls::{self, Listener};
-use crate::{logs, systemd};
+use crate::{limits, logs, systemd};
 
 /// The exit code for data that are damaged, in use, or somebody else's: restarting does not help.
 const EXIT_DATA: u8 = 5;
@@ -97,6 +97,7 @@ pub struct Flags {
 /// Runs the server until SIGTERM or SIGINT.
 pub fn main(flags: &Flags) -> anyhow::Result<ExitCode> {
     logs::set_up();
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
         // Snapshots that wait for a slow client hold one each; larger ranges must not queue behind them.

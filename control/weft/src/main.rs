@@ -14,6 +14,7 @@ mod flannel;
 mod health;
 mod in_process;
 mod kubeconfig;
+mod limits;
 mod listen_urls;
 mod logs;
 mod proxy;

@@ -1,9 +1,9 @@
 //! Connections by every path, in rounds.
 
-use crate::Median;
 use crate::world::{FIRST, LAST, NODES, World};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use weft_tests::measure::Median;
 
 /// A way of reaching a load server.
 struct Path {

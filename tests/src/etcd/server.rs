@@ -303,8 +303,11 @@ fn tail(log: &str) -> String {
     shown.map(|line| line.chars().take(WIDTH).collect::<String>()).collect::<Vec<_>>().join("\n")
 }
 
-/// Where folders go.
+/// Where folders go: into memory, or where WEFT_TEST_ROOM says, as benches want a disk.
 pub fn room() -> PathBuf {
+    if let Some(room) = std::env::var_os("WEFT_TEST_ROOM") {
+        return room.into();
+    }
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }

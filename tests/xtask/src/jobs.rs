@@ -122,7 +122,8 @@ fn test_command(lab: &Lab) -> Result<Command, Error> {
 }
 
 /// `cargo xtask bench`: our pods beside those of the reference plugins, then the plugins' own speed, the
-/// overlay's, the state beside etcd-server, and services beside nftables rules. A bench that fails does not keep the others from being run.
+/// overlay's, the state beside etcd-server, services beside nftables rules, and the API server beside its floors. A
+/// bench that fails does not keep the others from being run.
 pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     setup::ensure(Need::Test)?;
     let lab = Lab::build()?;
@@ -130,6 +131,7 @@ pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     let overlay = build::example("flannel-vxlan", "overlay-bench")?;
     let state = build::example("weft-etcd", "etcd-bench")?;
     let services = build::example("weft-tests", "services-bench")?;
+    let api = build::example("weft-tests", "apiserver-bench")?;
     let out = build::target_dir().join("bench");
     std::fs::create_dir_all(&out).map_err(|source| Error::File { path: out.clone(), source })?;
     println!("bench: pods beside those of the reference plugins");
@@ -142,8 +144,10 @@ pub fn bench(args: &[String]) -> Result<ExitCode, Error> {
     let state = state_bench(&lab, &state, &out);
     println!("bench: services beside nftables rules");
     let services = services_bench(&lab, &services, &out);
+    println!("bench: the API server beside its floors");
+    let api = api_bench(&lab, &api, &out);
     println!("bench: figures as JSON in {}", out.display());
-    pods.and(plugin).and(overlay).and(state).and(services).map(|()| ExitCode::SUCCESS)
+    pods.and(plugin).and(overlay).and(state).and(services).and(api).map(|()| ExitCode::SUCCESS)
 }
 
 /// Throughput between pods, in a lab of its own.
@@ -192,6 +196,14 @@ fn services_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
     command.arg(format!("WEFT_BIN={}", lab.weft.display()));
     command.arg(format!("WEFT_CNI_BIN_DIR={}", lab.cni_bin_dir.display()));
     command.arg(bench).arg("--json").arg(out.join("services.json"));
+    process::succeed(&mut command, "see above")
+}
+
+/// The API server's bench, an example of the end-to-end tests' package. It needs no root, but a disk.
+fn api_bench(lab: &Lab, bench: &Path, out: &Path) -> Result<(), Error> {
+    let mut command = Command::new(bench);
+    command.env("WEFT_BIN", &lab.weft).env("WEFT_TEST_ROOM", out);
+    command.arg("--json").arg(out.join("apiserver.json"));
     process::succeed(&mut command, "see above")
 }
 

@@ -54,6 +54,31 @@ enum First {
     Line(Bytes),
 }
 
+/// What goes out at one go: a single line as it is, shared with all who are told the same, or several joined.
+#[derive(Default)]
+struct Frame {
+    one: Option<Bytes>,
+    several: Vec<u8>,
+}
+
+impl Frame {
+    fn len(&self) -> usize {
+        self.several.len() + self.one.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn push(&mut self, line: Option<Bytes>) {
+        let Some(line) = line.filter(|line| !line.is_empty()) else { return };
+        if self.len() == 0 {
+            self.one = Some(line);
+            return;
+        }
+        if let Some(first) = self.one.take() {
+            self.several.extend_from_slice(&first);
+        }
+        self.several.extend_from_slice(&line);
+    }
+}
+
 /// After whatever revision there is.
 const FROM_NOW: i64 = i64::MAX;
 
@@ -128,27 +153,33 @@ impl WatchStream {
         if self.first.is_empty() && self.end.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
-        let mut frame = Vec::new();
+        let mut frame = Frame::default();
         while !self.ended && frame.len() < FRAME {
             if let Some(first) = self.first.pop_front() {
+                if self.first.is_empty() {
+                    // Its room is that of every object there was: more than the rest of a watch.
+                    self.first = VecDeque::new();
+                }
                 let line = self.first_line(first);
-                frame.extend_from_slice(&line.unwrap_or_default());
+                frame.push(line);
                 continue;
             }
             match self.messages.poll_recv(context) {
                 Poll::Ready(Some(message)) => {
                     let line = self.message_line(message);
-                    frame.extend_from_slice(&line.unwrap_or_default());
+                    frame.push(line);
                 }
                 // It was cut as it did not read, or the server ends.
                 Poll::Ready(None) => self.ended = true,
                 Poll::Pending => break,
             }
         }
-        if !frame.is_empty() {
-            return Poll::Ready(Some(frame.into()));
+        match frame {
+            Frame { one: Some(line), .. } => Poll::Ready(Some(line)),
+            Frame { several, .. } if !several.is_empty() => Poll::Ready(Some(several.into())),
+            _ if self.ended => Poll::Ready(None),
+            _ => Poll::Pending,
         }
-        if self.ended { Poll::Ready(None) } else { Poll::Pending }
     }
 
     fn first_line(&mut self, first: First) -> Option<Bytes> {

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 8_192;
 /// How many requests there may be on one connection of HTTP/2 (upstream's is 100 by default and 1,000 here and there).
 const STREAMS: u32 = 1_000;
+/// Bytes that wait for a client that reads slowly, of one connection or, with HTTP/2, one stream. The libraries' own
+/// bounds are 400 KiB: 100 watchers that are told of 10,000 pods would hold 40 MB.
+const BUFFER: usize = 64 << 10;
 
 /// Serves connections until `end` is set; then those that are open get a moment.
 pub async fn listen(
@@ -66,11 +69,12 @@ async fn connection(
         async move { Ok::<_, Infallible>(server.handle(request, peer.as_deref()).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(BUFFER)
         .keep_alive_interval(PATIENCE)
         .keep_alive_timeout(PATIENCE);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -1,0 +1,116 @@
+//! The API server's bench: how soon it serves, what it takes, and how fast it answers beside what cannot be done without.
+//!
+//! | floor | what it is |
+//! |---|---|
+//! | the state alone | `weft etcd`, to which the bytes of an object are put, on the same disk, with the same flushes |
+//! | the floor | a server of the same HTTP and TLS libraries that answers from memory; a process of its own |
+//!
+//! Each round measures ours and the floor one after another, and ratios are taken within a round. Client and servers
+//! share the machine's processors: rates are lower than a client elsewhere would see, ratios and CPU are what counts.
+//!
+//! `cargo run -p weft-tests --example apiserver-bench -- --json FILE`, with WEFT_BIN, and WEFT_TEST_ROOM on a disk.
+
+#![allow(clippy::unwrap_used, reason = "a bench ends where something is not as it should be")]
+
+mod client;
+mod crowd;
+mod floor;
+mod load;
+mod object;
+mod report;
+
+use client::Target;
+use report::{Report, memory};
+use std::time::{Duration, Instant};
+use weft_tests::apiserver::{Apiserver, State};
+use weft_tests::etcd::server::{Kind, Server};
+use weft_tests::measure::{Median, flag};
+
+const PODS: usize = 10_000;
+const SERVICES: usize = 10_000;
+const WATCHERS: usize = 1_000;
+const STARTS: usize = 20;
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some(floor::WORD) {
+        return floor::serve();
+    }
+    let rounds: usize = flag("--rounds").map_or(7, |text| text.parse().unwrap());
+    let time = Duration::from_secs_f64(flag("--seconds").map_or(0.5, |text| text.parse().unwrap()));
+    let parts = flag("--only");
+    let wants = |part: &str| parts.as_deref().is_none_or(|parts| parts.split(',').any(|one| one == part));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut report = Report::default();
+    let (state, floor) = (Server::start(Kind::Weft, &[]), floor::Floor::start());
+    runtime.block_on(async {
+        if wants("start") {
+            start(&mut report).await;
+        }
+        let server = Apiserver::start(State::Within, &[]);
+        let pid = server.pid().unwrap();
+        let api = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
+        // The controllers have made what they make in an empty cluster.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        report.figure("memory, idle", "MB", memory(pid)[0], Some(40.0));
+        let load = load::Load { api: &api, pid, state: &state, floor: &floor, rounds, time };
+        if wants("load") {
+            load.creates(&mut report).await;
+            load.gets(&mut report).await;
+            report.tell();
+        }
+        if wants("pods") {
+            crowd::pods(&api, pid, PODS, &mut report).await;
+            load.lists("list of 500", &format!("{}?limit=500", object::PODS), &mut report).await;
+            load.lists("list of 10,000", object::PODS, &mut report).await;
+            report.tell();
+            crowd::unconcerned(&api, pid, WATCHERS, &mut report).await;
+            report.figure("the peak of memory after the lists", "MB", memory(pid)[1], None);
+        }
+        if wants("watch") {
+            crowd::fan_out(&api, &floor.target, pid, WATCHERS, &mut report).await;
+        }
+        if wants("services") {
+            services(&api, &mut report).await;
+        }
+    });
+    if let Some(path) = flag("--json") {
+        std::fs::write(path, serde_json::to_string_pretty(&report.json()).unwrap()).unwrap();
+    }
+}
+
+/// From the start of the process with an empty folder until `/readyz` says ok.
+async fn start(report: &mut Report) {
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        let mut server = Apiserver::unstarted(State::Within, &[]);
+        let start = Instant::now();
+        server.spawn();
+        while !ready(&server).await {
+            assert!(start.elapsed() < Duration::from_secs(10), "{}", server.log());
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let median = Median::of(times);
+    report.note(&format!("start to ready, {STARTS} times: {median} ms"));
+    report.figure("start to ready", "ms", median.median, Some(300.0));
+}
+
+async fn ready(server: &Apiserver) -> bool {
+    if std::fs::read(server.kubeconfig()).is_ok_and(|text| text.ends_with(b"\n")) {
+        let target = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
+        if let Ok(mut session) = target.try_open().await {
+            return session.is_ok("/readyz").await;
+        }
+    }
+    false
+}
+
+/// So many Services, each given an address.
+async fn services(api: &Target, report: &mut Report) {
+    let quarters = crowd::fill(api, object::SERVICES, SERVICES, object::service).await;
+    let rates = quarters.map(|seconds| SERVICES as f64 / 4.0 / seconds);
+    report.note(&format!("quarters of {SERVICES} Services: {rates:.0?} a second"));
+    report.figure("creates of Services", "/s", SERVICES as f64 / quarters.iter().sum::<f64>(), None);
+    report.figure("the last quarter's time to the first's", "", quarters[3] / quarters[0], None);
+}
