@@ -2,6 +2,7 @@
 
 use std::thread;
 use std::time::Duration;
+use weft_tests::apiserver::peer;
 use weft_tests::{Lab, Machine, weft_command};
 
 const NOTHING: [String; 0] = [];
@@ -63,9 +64,19 @@ fn cgroup_of(lab: &Lab, place: &str, pid: &str) -> String {
     line.unwrap_or_else(|| panic!("{place} has no cgroup v2: {read:?}")).to_owned()
 }
 
+/// What kubectl says on the first node of a lab.
+fn kubectl(lab: &Lab, words: &[&str]) -> String {
+    let program = peer("kubectl-1.37", "kubectl").display().to_string();
+    let own = [program.as_str(), "--cache-dir", "/run/kubectl-cache"];
+    let output = lab.exec("k8s-node1", &[&own[..], words].concat());
+    [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat()
+}
+
 #[test]
 fn pods_come_and_go() {
     let lab = Lab::up("t-pods", &["--nodes", "2", "--pods-per-node", "1"]);
+    let [admin, proxy] = ["/run/weft/admin.kubeconfig", "/run/weft/proxy.kubeconfig"];
+    let slice = ["--kubeconfig", admin, "get", "endpointslice", "web-ipv4", "-o", "yaml"];
     assert!(
         weft_command(&["pod", "add", "--name", "t-pods", "web", "--node", "k8s-node2"])
             .status()
@@ -74,7 +85,22 @@ fn pods_come_and_go() {
     );
     let web = lab.address("web", false);
     assert!(lab.exec("pod1", &["ping", "-c1", "-W2", &web]).status.success());
+    let told = kubectl(&lab, &slice);
+    assert!(told.contains(&web), "the API server knows the pod: {told}");
     assert!(weft_command(&["pod", "del", "--name", "t-pods", "web"]).status().unwrap().success());
+    let told = kubectl(&lab, &slice);
+    assert!(told.contains("pod1") && !told.contains(&web), "and that it is gone: {told}");
+    // The proxies may watch what they need, and nothing else.
+    let may = |verb: &str, what: &str| kubectl(&lab, &["--kubeconfig", proxy, "auth", "can-i", verb, what]);
+    let answers = [
+        may("watch", "services"),
+        may("watch", "endpointslices"),
+        may("get", "secrets"),
+        may("create", "pods"),
+    ];
+    assert_eq!(answers.map(|said| said.trim().to_owned()), ["yes", "yes", "no", "no"]);
+    let modes = lab.exec("k8s-node1", &["stat", "-c", "%a", admin, proxy, "/run/weft/tokens.csv"]);
+    assert_eq!(String::from_utf8_lossy(&modes.stdout), "600\n600\n600\n");
     assert!(!lab.exec("pod1", &["ping", "-c1", "-W1", &web]).status.success());
     let left = lab.exec("k8s-node2", &["ls", "/run/netns", "/var/lib/cni/networks/weft"]);
     assert!(!String::from_utf8_lossy(&left.stdout).contains(&web), "{left:?}");
@@ -85,7 +111,7 @@ fn down_removes_what_a_killed_up_left_at_any_point() {
     let name = "t-killed";
     let lab = Lab::unmade(name);
     let before = Machine::look(name);
-    for milliseconds in [5, 20, 45, 80, 150, 400, 650, 750, 850] {
+    for milliseconds in [5, 20, 45, 80, 150, 400, 650, 750, 850, 950, 1_100] {
         let mut up = lab.up_command(&["--nodes", "2"]).spawn().unwrap();
         thread::sleep(Duration::from_millis(milliseconds));
         up.kill().unwrap();

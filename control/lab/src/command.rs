@@ -12,7 +12,7 @@ use crate::pods::{self, Order};
 use crate::progress::Progress;
 use crate::relay;
 use crate::services;
-use crate::state::{Home, Plugin, Spec};
+use crate::state::{Home, Plugin, ServicesFrom, Spec};
 use crate::status::status;
 use crate::up::{self, pod_of};
 use clap::{Args, Subcommand};
@@ -81,7 +81,7 @@ enum Verb {
         lab: Name,
         /// Name of a node
         node: String,
-        /// flannel, etcd, proxy or load
+        /// flannel, etcd, apiserver, proxy or load
         daemon: String,
     },
     /// Take a device of a node down or up
@@ -181,6 +181,9 @@ struct UpArgs {
     /// Which plugin wires the pods
     #[arg(long, value_enum, default_value = "weft")]
     plugin: Plugin,
+    /// Where the nodes' proxies learn of services
+    #[arg(long, value_enum, default_value = "api")]
+    services_from: ServicesFrom,
 }
 
 #[derive(Debug, Args)]
@@ -269,6 +272,7 @@ impl UpArgs {
             etcd_bin: self.etcd_bin.map(absolute).transpose()?,
             weft,
             plugin: self.plugin,
+            services_from: self.services_from,
         })
     }
 }
@@ -319,7 +323,7 @@ impl PodVerb {
                     state.pods.pop();
                 }
                 home.save(&state)?;
-                services::write(&home, &state)?;
+                services::tell(&home, &state)?;
                 added
             }
             PodVerb::Del { lab, pod } => {
@@ -330,7 +334,7 @@ impl PodVerb {
                 if let Some(at) = state.pods.iter().position(|p| p.name == pod) {
                     let gone = state.pods.remove(at);
                     // No new connection goes to a pod that is about to end.
-                    services::write(&home, &state)?;
+                    services::tell(&home, &state)?;
                     pods::delete(&home, &state.spec, &gone, state.spec.plugin)?;
                 }
                 home.save(&state)

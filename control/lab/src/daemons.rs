@@ -4,9 +4,10 @@
 //! not watch over them: what a killed daemon does to the traffic is what one wants to see here. `start` starts one
 //! again with the same arguments.
 
+use crate::api;
 use crate::enter;
 use crate::error::{LabError, Result, Tried};
-use crate::state::{Daemon, Home, PlaceState, Spec, State};
+use crate::state::{Daemon, Home, PlaceState, ServicesFrom, Spec, State};
 use crate::topology::Role;
 use std::fs::{self, File};
 use std::path::Path;
@@ -52,6 +53,9 @@ fn arguments(spec: &Spec, endpoints: &[String], place: &PlaceState, daemon: &str
             None => [vec![own(&spec.weft), "etcd".into()], etcd_arguments(place)].concat(),
             Some(etcd) => [vec![own(etcd)], etcd_arguments(place), peer_arguments(place)].concat(),
         }),
+        ("apiserver", Role::Node) if spec.services_from == ServicesFrom::Api => {
+            Ok([vec![own(&spec.weft)], api::arguments(place)].concat())
+        }
         ("flannel", Role::Node) => {
             let mut all: Vec<String> = spec.flannel.iter().map(|p| own(p)).collect();
             all.push(format!("--etcd-endpoints={}", endpoints.join(",")));
@@ -59,8 +63,11 @@ fn arguments(spec: &Spec, endpoints: &[String], place: &PlaceState, daemon: &str
             Ok(all)
         }
         ("proxy", Role::Node) => {
-            let manifests = ["--manifests", crate::services::MANIFESTS].map(str::to_owned);
-            Ok([vec![own(&spec.weft), "proxy".into()], manifests.to_vec()].concat())
+            let source = match spec.services_from {
+                ServicesFrom::Api => ["--kubeconfig", api::PROXY],
+                ServicesFrom::Manifests => ["--manifests", crate::services::MANIFESTS],
+            };
+            Ok([vec![own(&spec.weft), "proxy".into()], source.map(str::to_owned).to_vec()].concat())
         }
         ("load", _) => Ok([own(&spec.weft), "lab".into(), "load".into(), "server".into()].to_vec()),
         _ => {
@@ -141,7 +148,19 @@ pub fn make_dir_in(home: &Home, node: &str, path: &str) -> Result<()> {
 /// Writes a file in a node's view.
 pub fn write_in(home: &Home, node: &str, path: &str, text: &str) -> Result<()> {
     let mut command = home.place(node)?.command("tee")?;
-    command.arg(path).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.arg(path);
+    feed(command, node, path, text)
+}
+
+/// Writes a file that nobody but root may read, in a node's view.
+pub fn write_secret_in(home: &Home, node: &str, path: &str, text: &str) -> Result<()> {
+    let mut command = home.place(node)?.command("install")?;
+    command.args(["--mode=0600", "/dev/stdin", path]);
+    feed(command, node, path, text)
+}
+
+fn feed(mut command: Command, node: &str, path: &str, text: &str) -> Result<()> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().tried(|| format!("write {path} of {node}"))?;
     if let Some(mut input) = child.stdin.take() {
         std::io::Write::write_all(&mut input, text.as_bytes()).tried(|| format!("write {path} of {node}"))?;

@@ -85,6 +85,14 @@ pub enum LabError {
         /// What it said.
         why: String,
     },
+    /// The API server did not answer as it should.
+    #[error("API server on {node}: {why}; does it run? `weft lab start {node} apiserver` starts it again")]
+    Api {
+        /// The node that it is on.
+        node: String,
+        /// What went wrong.
+        why: String,
+    },
     /// The CNI plugin refused.
     #[error("{place}: {source}")]
     Cni {

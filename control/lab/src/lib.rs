@@ -6,13 +6,14 @@
 //! | `cgroup`, `state` | what makes `down` certain: one cgroup, one tmpfs, a lock and a record |
 //! | `view`, `holder`, `enter` | a node's namespaces: made, held, pinned, entered |
 //! | `network` | lays the network through `netstate` |
-//! | `etcd`, `relay`, `daemons` | the programs of the nodes |
+//! | `etcd`, `api`, `relay`, `daemons` | the programs of the nodes |
 //! | `pods` | sandboxes wired by CNI plugins, as a runtime does it |
 //! | `up`, `down`, `status`, `matrix`, `bench` | the verbs |
 //! | `load` | the load tool |
 //!
 //! Nothing in the machine's own network namespace is made or changed, so labs do not disturb it or each other.
 
+mod api;
 pub mod bench;
 mod cgroup;
 mod command;

@@ -1,16 +1,18 @@
-//! The lab's services: manifests for each node's proxy, and whether they spread over all pods.
+//! The lab's services, and whether they spread over all pods: web (ClusterIP) and web-nodeport (NodePort) over all
+//! pods, TCP and UDP, both families.
 //!
 //! ```text
-//! /run/weft/services/            in each node's view, for `weft proxy --manifests`
-//!     lab.json                   web (ClusterIP) and web-nodeport (NodePort) over all pods, TCP and UDP, both families
+//! --services-from api           put into the API server of the first node, for `weft proxy --kubeconfig`
+//! --services-from manifests     /run/weft/services/lab.json in each node's view, for `weft proxy --manifests`
 //! ```
 //!
-//! Written anew whenever pods come or go, by rename: a proxy never reads half of it.
+//! Told anew whenever pods come or go; the file by rename: a proxy never reads half of it.
 
+use crate::api;
 use crate::daemons;
 use crate::error::{LabError, Result, Tried};
 use crate::load::{Dial, Dialled, PORT, Way};
-use crate::state::{Home, State};
+use crate::state::{Home, ServicesFrom, State};
 use crate::status::{Service, table};
 use crate::topology::Role;
 use serde::Serialize;
@@ -34,7 +36,7 @@ pub const SERVICE_PORT: u16 = 80;
 const DIALS: u32 = 96;
 
 /// The objects of the lab: its services, their endpoints, its nodes.
-pub fn manifests(state: &State) -> Value {
+fn objects(state: &State) -> Vec<Value> {
     let ports = |node_port: Option<u16>| -> Vec<Value> {
         let port = |name: &str, protocol: &str| {
             let mut port =
@@ -68,7 +70,7 @@ pub fn manifests(state: &State) -> Value {
         let metadata = json!({"name": node.name, "labels": {"kubernetes.io/hostname": node.name}});
         json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": addresses}})
     }));
-    json!({"apiVersion": "v1", "kind": "List", "items": items})
+    items
 }
 
 /// The endpoints of one family: all pods.
@@ -113,9 +115,18 @@ pub fn shown(state: &State) -> Vec<Service> {
     ]
 }
 
+/// Tells the proxies, as this lab does it.
+pub fn tell(home: &Home, state: &State) -> Result<()> {
+    match state.spec.services_from {
+        ServicesFrom::Api => api::put(home, state, objects(state)),
+        ServicesFrom::Manifests => write(home, state),
+    }
+}
+
 /// Writes the manifests where each node's proxy reads them.
-pub fn write(home: &Home, state: &State) -> Result<()> {
-    let text = serde_json::to_string_pretty(&manifests(state))
+fn write(home: &Home, state: &State) -> Result<()> {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects(state)});
+    let text = serde_json::to_string_pretty(&list)
         .map_err(|source| LabError::Form { what: "the manifests".into(), source })?;
     for node in state.nodes() {
         daemons::make_dir_in(home, &node.name, MANIFESTS)?;

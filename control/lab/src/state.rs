@@ -40,6 +40,16 @@ pub enum Plugin {
     Reference,
 }
 
+/// Where the proxies learn of services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ServicesFrom {
+    /// `weft apiserver` on the first node
+    Api,
+    /// Files on each node
+    Manifests,
+}
+
 /// What `up` was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
@@ -63,12 +73,14 @@ pub struct Spec {
     pub weft: PathBuf,
     /// Who wires the pods.
     pub plugin: Plugin,
+    /// Who tells the proxies.
+    pub services_from: ServicesFrom,
 }
 
 /// A program that runs for the lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Daemon {
-    /// etcd, flannel, load or relay.
+    /// etcd, apiserver, flannel, proxy, load or relay.
     pub name: String,
     /// Its process id.
     pub pid: u32,

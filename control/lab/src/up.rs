@@ -3,6 +3,7 @@
 //! The record is written before each step, so that whoever finds a half-made lab knows how far it came. A failure
 //! takes down what was made; a kill leaves it to `down`.
 
+use crate::api;
 use crate::daemons::{self, ETCD_PORT};
 use crate::down;
 use crate::enter;
@@ -14,7 +15,7 @@ use crate::pods;
 use crate::progress::Progress;
 use crate::relay;
 use crate::services;
-use crate::state::{Home, PlaceState, Plugin, PodState, Spec, State};
+use crate::state::{Home, PlaceState, Plugin, PodState, ServicesFrom, Spec, State};
 use crate::topology::{MOST_NODES, Role, Topology};
 use cni_plugin::caller::find_plugin;
 use std::fs;
@@ -80,7 +81,7 @@ fn check(spec: &Spec) -> Result<Topology> {
 
 /// All steps, in order.
 fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
-    let progress = Progress::of(7 + u64::from(spec.nodes));
+    let progress = Progress::of(8 + u64::from(spec.nodes));
     let name = spec.name.clone();
     let mut state = State {
         spec,
@@ -103,6 +104,10 @@ fn build(home: &Home, spec: Spec, topology: &Topology) -> Result<()> {
     wire(home, &mut state)?;
     wait_for_peers(home, &state)?;
     network::wait_for_outside(home, topology)?;
+    if state.spec.services_from == ServicesFrom::Api {
+        step(home, &mut state, &progress, "API server")?;
+        api::start(home, &mut state)?;
+    }
     step(home, &mut state, &progress, "services")?;
     proxies(home, &mut state)?;
     step(home, &mut state, &progress, "up")?;
@@ -190,7 +195,7 @@ fn overlays(home: &Home, state: &mut State, progress: &Progress) -> Result<()> {
 
 /// Starts each node's service proxy over the lab's services.
 fn proxies(home: &Home, state: &mut State) -> Result<()> {
-    services::write(home, state)?;
+    services::tell(home, state)?;
     let nodes: Vec<String> = state.nodes().map(|node| node.name.clone()).collect();
     let mut waiting = Vec::new();
     for node in &nodes {

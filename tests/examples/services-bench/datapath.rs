@@ -1,13 +1,16 @@
 //! A cold start, a change's way into the maps, memory, and what each program costs.
 
-use crate::world::{FOLDER, NODES, World, crowd, replace};
+use crate::world::{FOLDER, NODES, World, crowd, crowd_ip, replace};
 use aya::maps::MapData;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How many changes are timed.
 const CHANGES: usize = 200;
+/// Where a proxy pins its maps, in its node's view.
+pub const MAPS: &str = "/sys/fs/bpf/weft-proxy/maps";
 
 /// Starts the proxy of the first node on so many services; wall time and CPU until they are in the datapath, memory.
 pub fn cold_start(world: &World, count: usize) -> Value {
@@ -54,7 +57,7 @@ fn memory(world: &World) -> (f64, f64) {
         std::fs::read_to_string(format!("/proc/{}/status", world.lab.pid(NODES[0], "proxy"))).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
     let kilobytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    let folder = world.path(NODES[0], "/sys/fs/bpf/weft-proxy/maps");
+    let folder = world.path(NODES[0], MAPS);
     let bytes: f64 = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| {
@@ -70,25 +73,32 @@ fn memory(world: &World) -> (f64, f64) {
 
 /// Changes one slice again and again; from the rename of its file to the map's new value.
 pub fn changes(world: &World, count: usize) -> Value {
-    let path = world.path(NODES[0], "/sys/fs/bpf/weft-proxy/maps/SERVICES");
+    let folder = world.path(NODES[0], FOLDER);
+    let maps = world.path(NODES[0], MAPS);
+    timed(&maps, count, "a changed slice in the datapath", |service, slice| {
+        let changed = json!({"apiVersion": "v1", "kind": "List", "items": [service, slice]});
+        replace(&folder, "changing.json", &changed);
+    })
+}
+
+/// Times of changes that `change` makes, each until the map has it.
+pub fn timed(maps: &Path, count: usize, what: &str, change: impl Fn(Value, Value)) -> Value {
+    let path = maps.join("SERVICES");
     let map = aya::maps::Map::from_map_data(MapData::from_pin(path).unwrap()).unwrap();
     let services: aya::maps::HashMap<MapData, [u8; 20], [u8; 40]> = map.try_into().unwrap();
-    let ip: Vec<u8> = [10, 97, (count / 250) as u8, (count % 250 + 1) as u8].to_vec();
     let mut key = [0; 20];
     key[10..12].fill(0xff);
-    key[12..16].copy_from_slice(&ip);
+    key[12..16].copy_from_slice(&crowd_ip(count).octets());
     key[16..18].copy_from_slice(&80_u16.to_be_bytes());
     key[18] = 6;
-    let folder = world.path(NODES[0], FOLDER);
     let mut milliseconds = Vec::new();
-    for change in 0..CHANGES {
+    for number in 0..CHANGES {
         let [service, mut slice] = crowd(count);
         // One endpoint less, one more, and so on.
-        slice["endpoints"].as_array_mut().unwrap().truncate(9 + change % 2);
-        let changed = json!({"apiVersion": "v1", "kind": "List", "items": [service, slice]});
+        slice["endpoints"].as_array_mut().unwrap().truncate(9 + number % 2);
         let before = services.get(&key, 0).unwrap();
         let start = Instant::now();
-        replace(&folder, "changing.json", &changed);
+        change(service, slice);
         let after = loop {
             let now = services.get(&key, 0).unwrap();
             if now != before {
@@ -99,15 +109,11 @@ pub fn changes(world: &World, count: usize) -> Value {
             std::thread::sleep(Duration::from_micros(50));
         };
         milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
-        assert_eq!(u32::from_ne_bytes(after[4..8].try_into().unwrap()) as usize, 9 + change % 2);
+        assert_eq!(u32::from_ne_bytes(after[4..8].try_into().unwrap()) as usize, 9 + number % 2);
     }
     milliseconds.sort_by(f64::total_cmp);
     let at = |part: f64| milliseconds[((milliseconds.len() - 1) as f64 * part) as usize];
-    println!(
-        "  a changed slice in the datapath: median {:.2} ms, p99 {:.2} ms, of {CHANGES}",
-        at(0.5),
-        at(0.99)
-    );
+    println!("  {what}: median {:.2} ms, p99 {:.2} ms, of {CHANGES}", at(0.5), at(0.99));
     json!({"p50_ms": at(0.5), "p99_ms": at(0.99), "changes": CHANGES})
 }
 

@@ -15,6 +15,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench ends where something is not as it should be")]
 
+mod api;
 mod datapath;
 mod paths;
 mod rules;
@@ -28,9 +29,28 @@ fn main() {
     let seconds: f64 = flag("--seconds").map_or(0.2, |text| text.parse().unwrap());
     let counts: Vec<usize> = flag("--services")
         .map_or(vec![1, 1_000, 10_000], |text| text.split(',').map(|n| n.parse().unwrap()).collect());
-    let mut world = world::World::up();
+    let wants = |part: &str| flag("--only").is_none_or(|only| only == part);
     let mut found = serde_json::Map::new();
-    for (phase, count) in (0..4).zip(counts) {
+    if wants("api") {
+        found.insert("api".into(), api::measure(counts.iter().copied().max().unwrap_or(1)));
+    }
+    if wants("manifests") {
+        manifests(&counts, pairs, seconds, &mut found);
+    }
+    if let Some(path) = flag("--json") {
+        std::fs::write(path, serde_json::to_string_pretty(&found).unwrap()).unwrap();
+    }
+}
+
+/// All that is measured on services from manifests.
+fn manifests(
+    counts: &[usize],
+    pairs: usize,
+    seconds: f64,
+    found: &mut serde_json::Map<String, serde_json::Value>,
+) {
+    let mut world = world::World::up();
+    for (phase, count) in (0..4).zip(counts.iter().copied()) {
         world.phase = phase;
         println!("services: {count}, 10 endpoints each");
         let start = datapath::cold_start(&world, count);
@@ -40,8 +60,5 @@ fn main() {
         let programs = datapath::programs(&world);
         let all = json!({"start": start, "change": change, "paths": measured, "programs": programs});
         found.insert(count.to_string(), all);
-    }
-    if let Some(path) = flag("--json") {
-        std::fs::write(path, serde_json::to_string_pretty(&found).unwrap()).unwrap();
     }
 }

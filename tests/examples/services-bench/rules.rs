@@ -21,7 +21,7 @@ pub fn write(world: &World, count: usize) {
         ports.push(format!("tcp . {node_port} : goto np{node_port}"));
     }
     for number in 0..count.saturating_sub(pods.len()) {
-        let ip = format!("10.97.{}.{}", number / 250, number % 250 + 1);
+        let ip = crate::world::crowd_ip(number);
         let endpoints: Vec<String> = (0..10)
             .map(|at| {
                 let pod = number * 10 + at;

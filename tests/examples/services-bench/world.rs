@@ -1,6 +1,7 @@
 //! The lab of the bench, and the services in it.
 
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use weft_tests::Lab;
 
@@ -44,7 +45,7 @@ pub struct World {
 impl World {
     /// Puts it up; the second node has no proxy.
     pub fn up() -> World {
-        let lab = Lab::up("services-bench", &[]);
+        let lab = Lab::up("services-bench", &["--services-from", "manifests"]);
         let world = World { lab, phase: 0 };
         world.stop(NODES[1]);
         world.weft(NODES[1], &["proxy", "--cleanup"]);
@@ -138,9 +139,14 @@ pub fn replace(folder: &Path, name: &str, object: &Value) {
     std::fs::rename(part, folder.join(name)).unwrap();
 }
 
+/// Its cluster IP, of the upper half of the range.
+pub fn crowd_ip(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 96, (128 + number / 250) as u8, (number % 250 + 1) as u8)
+}
+
 /// A service that nobody dials, with ten endpoints that are not there.
 pub fn crowd(number: usize) -> [Value; 2] {
-    let ip = format!("10.97.{}.{}", number / 250, number % 250 + 1);
+    let ip = crowd_ip(number).to_string();
     let endpoint = |at: usize| {
         let pod = number * 10 + at;
         let ip = format!("10.{}.{}.{}", 100 + pod / 62_500, pod / 250 % 250, pod % 250 + 1);

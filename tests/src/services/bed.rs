@@ -74,7 +74,7 @@ impl Bed {
     /// # Panics
     /// When that fails.
     pub fn up(name: &str, backend: Backend) -> Bed {
-        let lab = Lab::up(name, &[]);
+        let lab = Lab::up(name, &["--services-from", "manifests"]);
         backend.start(&lab);
         let status = lab.status();
         let ips = |of: &Value| -> Vec<IpAddr> { serde_json::from_value(of.clone()).expect("addresses") };

@@ -34,9 +34,15 @@ pub(super) fn metadata_of_new(kind: &Kind, object: &mut Value) {
     if kind.strategy.generation {
         metadata.insert("generation".into(), 1.into());
     }
-    if kind.strategy.status {
+    if kind.strategy.status && !comes_with_status(kind) {
         map(object).remove("status");
     }
+}
+
+/// Whether the status of a new object is kept: a kubelet registers its node with the addresses that it has
+/// (`pkg/registry/core/node/strategy.go`, whose `PrepareForCreate` leaves it).
+fn comes_with_status(kind: &Kind) -> bool {
+    (kind.group, kind.kind) == ("", "Node")
 }
 
 /// A random UUID (RFC 9562, version 4).
@@ -78,7 +84,7 @@ pub(super) fn for_create(kind: &Kind, user: &User, object: &mut Value) -> Outcom
         ("batch", "Job") => weft_objects::rules::prepare_job(object),
         ("certificates.k8s.io", _) => requested_by(user, object),
         ("networking.k8s.io", "Ingress") => put(object, "status", json!({"loadBalancer": {}})),
-        _ if kind.strategy.status => put(object, "status", json!({})),
+        _ if kind.strategy.status && !comes_with_status(kind) => put(object, "status", json!({})),
         _ => {}
     }
     Ok(())
