@@ -11,6 +11,9 @@ use weft_tests::weft;
 /// Where the API server runs, and where the proxy is that asks it.
 const SERVER: &str = "k8s-node1";
 const NODE: &str = "k8s-node2";
+/// The proxy's configuration.
+const CONFIG: &str = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclientConnection: \
+                      {kubeconfig: kubeconfig}\nmode: ebpf\nmetricsBindAddress: 127.0.0.1:10249\n";
 
 /// The server, on the first node.
 fn serve(bed: &Bed, folder: &Path) -> Daemon {
@@ -58,8 +61,10 @@ fn what_kubectl_changes_is_served_and_stays_while_the_api_is_away() {
     let folder = tempfile::tempdir().unwrap();
     let server = serve(&bed, folder.path());
     bed.kill_proxy(NODE);
-    let kubeconfig = folder.path().join("kubeconfig").display().to_string();
-    let _proxy = bed.start_proxy_from(NODE, &[], &["--kubeconfig", &kubeconfig]);
+    // As kubeadm has it: a file that names the kubeconfig beside it.
+    let config = folder.path().join("config.conf");
+    std::fs::write(&config, CONFIG).unwrap();
+    let _proxy = bed.start_proxy_from(NODE, &[], &["--config", config.to_str().unwrap()]);
     let to: SocketAddr = "10.96.0.200:80".parse().unwrap();
     let led_to = |pod: &str| bed.dial_tcp("pod3", to, 4).iter().all(|one| one.host() == Some(pod));
 

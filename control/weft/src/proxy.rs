@@ -2,6 +2,7 @@
 //!
 //! A flag of kube-proxy's that is not here is refused by name, never accepted and ignored.
 
+mod config_file;
 mod http;
 mod node;
 mod sizes;
@@ -65,6 +66,12 @@ enum Tool {
 /// Flags of the daemon.
 #[derive(Debug, Args)]
 struct Flags {
+    /// A KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), in place of the flags that it has fields for
+    #[arg(long, conflicts_with_all = [
+        "kubeconfig", "node_ip", "nodeport_addresses", "proxy_mode", "healthz_bind_address", "metrics_bind_address",
+        "detect_local_mode", "pod_bridge_interface", "pod_interface_name_prefix", "oom_score_adj",
+    ])]
+    config: Option<PathBuf>,
     #[command(flatten)]
     source: SourceFlags,
     #[command(flatten)]
@@ -104,6 +111,9 @@ struct Flags {
     /// How names of pods' interfaces begin, for --detect-local-mode InterfaceNamePrefix
     #[arg(long)]
     pod_interface_name_prefix: Option<String>,
+    /// The process's oom_score_adj, -1000 to 1000 [default: as it is]
+    #[arg(long, allow_hyphen_values = true)]
+    oom_score_adj: Option<i32>,
     /// Slots of each Maglev table, a prime
     #[arg(long, default_value_t = 1021)]
     maglev_table_size: u32,
@@ -121,7 +131,7 @@ pub fn main(command: Command) -> anyhow::Result<ExitCode> {
             if command.flags.cleanup {
                 return clean_up(&command.flags.bpf_root);
             }
-            runtime.block_on(run(command.flags))?;
+            runtime.block_on(run(command.flags.with_config()?))?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Tool::Explain { service, source, node, bpf_root }) => {
@@ -147,6 +157,11 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         tracing::info!("stopping; services stay in the datapath");
     };
+    if let Some(score) = flags.oom_score_adj {
+        let file = "/proc/self/oom_score_adj";
+        std::fs::write(file, score.to_string())
+            .with_context(|| format!("--oom-score-adj {score}: {file}"))?;
+    }
     let mut registry = Registry::default();
     let metrics = ProxyMetrics::register(&mut registry);
     let (status, shown) = watch::channel(ProxyStatus::default());

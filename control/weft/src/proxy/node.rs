@@ -12,13 +12,13 @@ use proxy_ebpf::{NodeOptions, NodePortAddresses};
 pub struct NodeFlags {
     /// This node's name [default: the host's name]
     #[arg(long)]
-    hostname_override: Option<String>,
+    pub(super) hostname_override: Option<String>,
     /// This node's addresses, while no Node manifest names them [default: those of the default routes' interfaces]
     #[arg(long, value_delimiter = ',')]
-    node_ip: Vec<IpAddr>,
+    pub(super) node_ip: Vec<IpAddr>,
     /// Which addresses answer NodePorts: primary, or networks
     #[arg(long, default_value = "primary")]
-    nodeport_addresses: NodePortAddresses,
+    pub(super) nodeport_addresses: NodePortAddresses,
     /// Serve spec.externalIPs, which whoever may write a Service chooses freely
     #[arg(long)]
     enable_external_ips: bool,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use proxy_ebpf::{ApiSource, Batch, ManifestSource, Source};
 
@@ -41,6 +41,24 @@ impl Source for AnySource {
 }
 
 impl SourceFlags {
+    /// The kubeconfig, if one is named.
+    #[cfg(test)]
+    pub fn kubeconfig(&self) -> Option<&std::path::Path> {
+        self.kubeconfig.as_deref()
+    }
+
+    /// Names the kubeconfig.
+    pub fn set_kubeconfig(&mut self, path: PathBuf) -> anyhow::Result<()> {
+        if let Some(manifests) = &self.manifests {
+            bail!(
+                "clientConnection.kubeconfig: services come from --manifests {}; leave one of them out",
+                manifests.display()
+            );
+        }
+        self.kubeconfig = Some(path);
+        Ok(())
+    }
+
     /// The source, for the node of this name.
     pub async fn open(&self, node: &str) -> anyhow::Result<AnySource> {
         if let Some(path) = &self.manifests {
