@@ -31,6 +31,12 @@ impl Query {
         Query(pairs.collect())
     }
 
+    /// With a parameter before all others of its name.
+    pub fn with(mut self, key: &str, value: &str) -> Query {
+        self.0.insert(0, (key.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A parameter; empty where there is none.
     pub fn text(&self, key: &str) -> &str {
         self.0.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value)

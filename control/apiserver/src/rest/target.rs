@@ -103,6 +103,19 @@ fn of_group(group: &str, version: &str, rest: &[&str]) -> Parsed {
     })
 }
 
+/// What a path of the old form `/api/v1/watch/namespaces/default/pods` watches: the path without `watch`. Deprecated
+/// since 1.11 and served all the same (`apiserver/pkg/endpoints/installer.go`, `WATCHLIST`).
+pub fn watched(method: &Method, path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (before, of) = match parts[..] {
+        ["api", _, "watch", ref of @ ..] => (&parts[..2], of),
+        ["apis", _, _, "watch", ref of @ ..] => (&parts[..3], of),
+        _ => return None,
+    };
+    let reads = [Method::GET, Method::HEAD].contains(method);
+    (reads && !of.is_empty()).then(|| format!("/{}/{}", before.join("/"), of.join("/")))
+}
+
 /// The verb of a method on a resource.
 pub fn verb(method: &Method, collection: bool, watch: bool) -> Option<&'static str> {
     Some(match (method.as_str(), collection) {

@@ -84,10 +84,12 @@ impl Server {
     {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let watched = target::watched(&parts.method, parts.uri.path());
         let head = Head {
             method: &parts.method,
-            path: parts.uri.path(),
-            query: Query::parse(parts.uri.query().unwrap_or_default()),
+            path: watched.as_deref().unwrap_or(parts.uri.path()),
+            query: if watched.is_some() { query.with("watch", "true") } else { query },
             headers: &parts.headers,
         };
         let parsed = target::parse(head.path);
