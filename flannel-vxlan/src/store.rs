@@ -25,6 +25,9 @@ pub(crate) const IDENTITY_TTL: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Leases per list request: some 2.5 MB.
 const PAGE: i64 = 8_000;
+/// Bytes of one message of etcd: what a watch has to catch up with comes in one, and the default of 4 MiB is some
+/// ten thousand changes.
+const LARGEST: usize = 64 << 20;
 
 type Result<T> = std::result::Result<T, etcd_client::Error>;
 
@@ -75,7 +78,7 @@ impl Store {
     /// All leases. Pages are read at one revision, so that a change between them is not missed.
     pub async fn list(&self) -> Result<Snapshot> {
         let prefix = self.subnets_prefix();
-        let mut kv = self.client.kv_client().max_decoding_message_size(64 << 20);
+        let mut kv = self.client.kv_client().max_decoding_message_size(LARGEST);
         let mut found = Snapshot { leases: Leases::new(), malformed: Vec::new(), revision: 0 };
         let mut from = prefix.clone().into_bytes();
         let mut end = prefix.clone().into_bytes();
@@ -123,7 +126,8 @@ impl Store {
     /// Changes of leases after `revision`.
     pub async fn watch(&self, revision: i64) -> Result<WatchStream> {
         let options = WatchOptions::new().with_prefix().with_start_revision(revision + 1);
-        timed(self.client.watch_client().watch(self.subnets_prefix(), Some(options))).await
+        let mut client = self.client.watch_client().max_decoding_message_size(LARGEST);
+        timed(client.watch(self.subnets_prefix(), Some(options))).await
     }
 
     /// A new etcd lease.

@@ -46,7 +46,7 @@ fn main() {
         if wants("start") {
             start(&mut report).await;
         }
-        let server = Apiserver::start(State::Within, &[]);
+        let mut server = Apiserver::start(State::Within, &[]);
         let pid = server.pid().unwrap();
         let api = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
         // The controllers have made what they make in an empty cluster.
@@ -72,6 +72,9 @@ fn main() {
         if wants("services") {
             services(&api, &mut report).await;
         }
+        if wants("restart") {
+            restart(&mut server, &mut report).await;
+        }
     });
     if let Some(path) = flag("--json") {
         std::fs::write(path, serde_json::to_string_pretty(&report.json()).unwrap()).unwrap();
@@ -82,18 +85,35 @@ fn main() {
 async fn start(report: &mut Report) {
     let mut times = Vec::new();
     for _ in 0..STARTS {
-        let mut server = Apiserver::unstarted(State::Within, &[]);
-        let start = Instant::now();
-        server.spawn();
-        while !ready(&server).await {
-            assert!(start.elapsed() < Duration::from_secs(10), "{}", server.log());
-            tokio::time::sleep(Duration::from_micros(500)).await;
-        }
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+        times.push(started(&mut Apiserver::unstarted(State::Within, &[])).await);
     }
     let median = Median::of(times);
     report.note(&format!("start to ready, {STARTS} times: {median} ms"));
     report.figure("start to ready", "ms", median.median, Some(300.0));
+}
+
+/// Milliseconds from the start of the process until it is ready.
+async fn started(server: &mut Apiserver) -> f64 {
+    let start = Instant::now();
+    server.spawn();
+    while !ready(server).await {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", server.log());
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Killed with all that was made before, and started again.
+async fn restart(server: &mut Apiserver, report: &mut Report) {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        server.kill();
+        times.push(started(server).await);
+    }
+    let median = Median::of(times);
+    report.figure("start to ready with all that, after kill -9", "ms", median.median, None);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    report.figure("memory after that", "MB", memory(server.pid().unwrap())[0], None);
 }
 
 async fn ready(server: &Apiserver) -> bool {
