@@ -4,7 +4,7 @@ use etcd_client::Client;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ const SERVICE: Duration = Duration::from_secs(10);
 pub const COMPACTION: Duration = Duration::from_secs(300);
 /// How long after a failure the default objects are tried again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How often the serving certificate's end is looked at.
+const RENEWED_EACH: Duration = Duration::from_secs(24 * 3600);
 
 /// What the server is to be.
 #[derive(Debug)]
@@ -123,7 +125,7 @@ pub async fn start(config: Config, client: Client) -> Result<Running, StartError
         advertised: config.advertise.clone(),
         more: config.names.clone(),
     };
-    let pki = Pki::open(&config.cert_dir, &names)?;
+    let pki = Arc::new(Pki::open(&config.cert_dir, &names)?);
     let listening = TcpListener::bind(config.listen).await;
     let listening = listening.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listening.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
@@ -147,10 +149,11 @@ pub async fn start(config: Config, client: Client) -> Result<Running, StartError
     let port = address.port();
     let endpoint = Endpoint { addresses: config.advertise, port, client_ca: pki.authority.pem.clone() };
     tokio::spawn(keep(server.clone(), endpoint, ends.clone()));
+    tokio::spawn(renew(pki.clone(), names, ends.clone()));
     if !config.compaction.is_zero() {
         tokio::spawn(compact(server.api.store.clone(), config.compaction, ends));
     }
-    Ok(Running { server, pki: Arc::new(pki), address, end })
+    Ok(Running { server, pki, address, end })
 }
 
 fn accounts(config: &Config, pki: &Pki) -> Result<ServiceAccounts, StartError> {
@@ -184,6 +187,18 @@ async fn keep(server: Arc<Server>, endpoint: Endpoint, mut end: watch::Receiver<
         let pause = if done { SERVICE } else { AGAIN };
         if tokio::time::timeout(pause, end.wait_for(|end| *end)).await.is_ok() {
             return;
+        }
+    }
+}
+
+/// Makes the serving certificate again in time: a server may run for longer than it is good for. The listener shows the
+/// new one at the next handshake.
+async fn renew(pki: Arc<Pki>, names: Names, mut end: watch::Receiver<bool>) {
+    while tokio::time::timeout(RENEWED_EACH, end.wait_for(|end| *end)).await.is_err() {
+        match pki.serving(&names, SystemTime::now()) {
+            Ok(true) => tracing::info!("the serving certificate is made again"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the serving certificate is not renewed; it is tried again"),
         }
     }
 }

@@ -149,7 +149,10 @@ pub(super) fn for_update(
         Some(Subresource::Binding) => {}
         _ => keep_of_main(kind, object, old)?,
     }
-    if kind.strategy.generation && spec_differs(object, old) {
+    // Whoever watches slices finds a Service's by their labels (`pkg/registry/discovery/endpointslice/strategy.go`).
+    let relabelled =
+        kind.kind == "EndpointSlice" && at(object, "metadata.labels") != at(old, "metadata.labels");
+    if kind.strategy.generation && (relabelled || spec_differs(object, old)) {
         let generation = at(old, "metadata.generation").as_i64().unwrap_or(0) + 1;
         put(object, "metadata.generation", generation.into());
     } else {
