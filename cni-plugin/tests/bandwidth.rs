@@ -6,37 +6,13 @@ mod common;
 mod named;
 
 use common::{Call, Node, Pod, Whose};
-use named::{HOST_END, call, output, previous, wire};
-use serde_json::{Value, json};
+use named::shaped::{PLUGIN, both_ways, config, ifbs, setup};
+use named::{HOST_END, call, output, previous};
+use serde_json::json;
 use std::net::UdpSocket;
 
-const PLUGIN: &str = "bandwidth";
 /// Of network "shape" and container "c1": see `the_result_tells_of_the_ifb`.
 const MAX_BURST: u64 = u32::MAX as u64;
-
-fn config(node: &Node, keys: Value) -> Value {
-    let data_dir = node.dir.path().join("records");
-    let mut config = json!({"cniVersion": "1.0.0", "name": "shape", "type": PLUGIN, "dataDir": data_dir});
-    for (key, value) in keys.as_object().unwrap() {
-        config[key] = value.clone();
-    }
-    config
-}
-
-fn both_ways() -> Value {
-    json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 4_000_000, "egressBurst": 400_000})
-}
-
-fn setup() -> (Node, Pod) {
-    let (node, pod) = (Node::new(), Pod::new());
-    wire(&node, &pod);
-    (node, pod)
-}
-
-fn ifbs(node: &Node) -> Vec<String> {
-    let links = node.kernel().route.links().unwrap();
-    links.iter().map(|l| l.name.to_string()).filter(|name| name.starts_with("bwp")).collect()
-}
 
 /// Nothing shapes any more, and nothing is recorded.
 fn assert_clean(node: &Node, when: &str) {

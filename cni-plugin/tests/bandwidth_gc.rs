@@ -6,37 +6,14 @@ mod common;
 mod named;
 
 use common::{Node, Pod, Whose};
-use named::{call, gc, output, previous, wire};
+use named::shaped::{PLUGIN, both_ways, config, ifbs, setup};
+use named::{call, gc, output, previous};
 use serde_json::{Value, json};
-
-const PLUGIN: &str = "bandwidth";
-
-fn config(node: &Node) -> Value {
-    let mut config = json!({"cniVersion": "1.0.0", "name": "shape", "type": PLUGIN});
-    config["dataDir"] = json!(node.dir.path().join("records"));
-    both_ways().as_object().unwrap().iter().for_each(|(key, value)| config[key] = value.clone());
-    config
-}
-
-fn both_ways() -> Value {
-    json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 4_000_000, "egressBurst": 400_000})
-}
-
-fn setup() -> (Node, Pod) {
-    let (node, pod) = (Node::new(), Pod::new());
-    wire(&node, &pod);
-    (node, pod)
-}
-
-fn ifbs(node: &Node) -> Vec<String> {
-    let links = node.kernel().route.links().unwrap();
-    links.iter().map(|l| l.name.to_string()).filter(|name| name.starts_with("bwp")).collect()
-}
 
 #[test]
 fn gc_removes_what_no_valid_attachment_has() {
     let (node, pod) = setup();
-    let config = config(&node);
+    let config = config(&node, both_ways());
     call(Whose::Ours, PLUGIN, "ADD", &config, &pod).unwrap();
     output("ip", "link add bwpffffffffffff type ifb");
     gc(PLUGIN, &config, &["c1", "c2"]).unwrap();
@@ -66,7 +43,7 @@ fn gc_removes_the_references_where_the_results_tell_whose_they_are() {
         types::NetConfList,
     };
     let (node, pod) = setup();
-    call(Whose::Reference, PLUGIN, "ADD", &config(&node), &pod).unwrap();
+    call(Whose::Reference, PLUGIN, "ADD", &config(&node, both_ways()), &pod).unwrap();
     let text = json!({"cniVersion": "1.1.0", "name": "shape", "plugins": [{"type": PLUGIN}]}).to_string();
     let attachment = Attachment {
         container_id: "c1".into(),
@@ -78,7 +55,7 @@ fn gc_removes_the_references_where_the_results_tell_whose_they_are() {
     let cache = Cache::new(var_lib.join("cni"));
     cache.store(&NetConfList::from_text(&text).unwrap(), &attachment, &previous(&pod)).unwrap();
     let run = |valid: Value| {
-        let mut config = config(&node);
+        let mut config = config(&node, both_ways());
         config["cniVersion"] = json!("1.1.0");
         config["cni.dev/valid-attachments"] = valid;
         let input = node.dir.path().join("input");

@@ -19,7 +19,7 @@ use packets::node::{Names, SERVICE, V4, V6, address, endpoint, service, set_serv
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_proxy_abi::{DROPPED_NO_ENDPOINT, INSIDE};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,6 +70,20 @@ fn route(by: [&str; 2]) {
     }
 }
 
+/// Binds a socket where one was closed a moment ago. Another test may just be starting a program: until it is that
+/// program, the new process holds this one's sockets too.
+fn bound<T>(bind: impl Fn() -> std::io::Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match bind() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < TIMEOUT => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done => return done.unwrap(),
+        }
+    }
+}
+
 /// Makes the calling thread's namespace a router.
 fn forward() {
     for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
@@ -84,6 +98,19 @@ fn attach(bed: &mut Bed, interface: &str, [v4, v6]: [&str; 2], flags: u32) {
 }
 
 impl Wire {
+    /// The client is refused at once, by TCP and by UDP.
+    fn assert_refused(&self, at: SocketAddr) {
+        let error = self.client.run(|| TcpStream::connect_timeout(&at, TIMEOUT)).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "TCP {at}: {error}");
+        let any = if at.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = self.client.run(|| UdpSocket::bind(any)).unwrap().unwrap();
+        socket.connect(at).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        socket.send(b"weft").unwrap();
+        let error = socket.recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "UDP {at}: {error}");
+    }
+
     /// The three namespaces, with the programs on the node's interfaces and no endpoint yet.
     fn new() -> Wire {
         let [client, node, endpoint] = [(); 3].map(|()| NetNs::anonymous().unwrap());
@@ -157,7 +184,7 @@ impl Wire {
 
     /// Sends both ways over TCP, at once; gives the source that the endpoint saw.
     fn exchange(&self, client: &NetNs, names: &Names, frontend: &str) -> IpAddr {
-        let listener = self.endpoint.run(|| TcpListener::bind(names.endpoint)).unwrap().unwrap();
+        let listener = self.endpoint.run(|| bound(|| TcpListener::bind(names.endpoint))).unwrap();
         let server = std::thread::spawn(move || {
             let (stream, peer) = listener.accept().unwrap();
             both_ways(stream);
@@ -224,7 +251,7 @@ fn udp_comes_through_in_fragments_too() {
     for local in [true, false] {
         wire.set_endpoints(local, 1);
         for names in [V4, V6] {
-            let server = wire.endpoint.run(|| UdpSocket::bind(names.endpoint)).unwrap().unwrap();
+            let server = wire.endpoint.run(|| bound(|| UdpSocket::bind(names.endpoint))).unwrap();
             let any = if names.client.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
             let client = wire.client.run(|| UdpSocket::bind(any)).unwrap().unwrap();
             client.connect(names.frontend).unwrap();
@@ -251,16 +278,7 @@ fn a_service_without_endpoints_refuses_at_once() {
     wire.set_endpoints(true, 0);
     for names in [V4, V6] {
         for frontend in [names.frontend, names.node_port] {
-            let at: SocketAddr = packets::build::socket(frontend);
-            let error = wire.client.run(|| TcpStream::connect_timeout(&at, TIMEOUT)).unwrap().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "TCP {frontend}: {error}");
-            let any = if at.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
-            let socket = wire.client.run(|| UdpSocket::bind(any)).unwrap().unwrap();
-            socket.connect(at).unwrap();
-            socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-            socket.send(b"weft").unwrap();
-            let error = socket.recv(&mut [0; 16]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "UDP {frontend}: {error}");
+            wire.assert_refused(packets::build::socket(frontend));
         }
     }
     assert_eq!(wire.bed.counters(SERVICE).dropped[DROPPED_NO_ENDPOINT], 8);
@@ -285,16 +303,7 @@ fn a_port_where_no_process_listens_refuses_in_the_frontends_name() {
     for local in [true, false] {
         wire.set_endpoints(local, 1);
         for names in [V4, V6] {
-            let at = packets::build::socket(names.frontend);
-            let error = wire.client.run(|| TcpStream::connect_timeout(&at, TIMEOUT)).unwrap().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "TCP {at}: {error}");
-            let any = if at.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
-            let socket = wire.client.run(|| UdpSocket::bind(any)).unwrap().unwrap();
-            socket.connect(at).unwrap();
-            socket.set_read_timeout(Some(TIMEOUT)).unwrap();
-            socket.send(b"weft").unwrap();
-            let error = socket.recv(&mut [0; 16]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "UDP {at}: {error}");
+            wire.assert_refused(packets::build::socket(names.frontend));
         }
     }
 }

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
+pub mod shaped;
+
 pub const HOST_END: &str = "vethpod";
 
 /// A pair between the host and the container, up, with addresses.
