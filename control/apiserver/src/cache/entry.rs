@@ -82,6 +82,12 @@ impl Entry {
         Some(&self.labels[at].1)
     }
 
+    /// Whether it is in a namespace.
+    pub fn is_in(&self, namespace: &str) -> bool {
+        // Asked of each object of a list: the name's end is not looked for.
+        self.key.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// A selectable field's value.
     pub fn field(&self, kind: &Kind, path: &str) -> Option<&str> {
         match path {

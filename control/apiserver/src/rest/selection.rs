@@ -65,7 +65,7 @@ impl Selection {
 
     /// Whether an object is in it.
     pub fn has(&self, entry: &Entry) -> bool {
-        let here = self.namespace.is_empty() || entry.namespace() == self.namespace;
+        let here = self.namespace.is_empty() || entry.is_in(&self.namespace);
         here && self.labels.matches(|key| entry.label(key))
             && self.fields.matches(|path| entry.field(self.kind, path).unwrap_or_default())
     }
