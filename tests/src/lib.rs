@@ -5,9 +5,11 @@
 //! program fails and names the command that provides it. Tests of the embedded etcd put up servers instead of labs.
 
 pub mod apiserver;
+pub mod client;
 pub mod etcd;
 mod lab;
 mod machine;
+pub mod relay;
 pub mod sandbox;
 pub mod services;
 mod stream;

@@ -5,32 +5,17 @@
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weft_tests::apiserver::{Apiserver, State};
+use weft_tests::client::{admin, config_map, runtime};
 
 /// How often the server is killed.
 const KILLS: usize = 8;
 /// Clients that write meanwhile.
 const WRITERS: usize = 4;
-
-async fn client(server: &Apiserver) -> Client {
-    let read = Kubeconfig::read_from(server.kubeconfig()).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
-    // What the server answers is what is looked at.
-    config.default_retry = false;
-    Client::try_from(config).unwrap()
-}
-
-fn config_map(name: &str, value: &str) -> ConfigMap {
-    let mut map = ConfigMap::default();
-    map.metadata.name = Some(name.to_owned());
-    map.data = Some(BTreeMap::from([("value".to_owned(), value.to_owned())]));
-    map
-}
 
 /// Makes and changes objects until the server does not answer; what was acknowledged is noted.
 async fn write(client: Client, writer: String, known: Arc<Mutex<BTreeMap<String, String>>>) {
@@ -54,14 +39,14 @@ async fn write(client: Client, writer: String, known: Arc<Mutex<BTreeMap<String,
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut server = Apiserver::start(State::Within, &[]);
     let known: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
     for kill in 0..KILLS {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (name, known) = (format!("k{kill}-w{writer}"), known.clone());
-                let client = runtime.block_on(client(&server));
+                let client = runtime.block_on(admin(&server));
                 runtime.spawn(write(client, name, known))
             })
             .collect();
@@ -70,7 +55,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
         writers.into_iter().for_each(|writer| runtime.block_on(writer).unwrap());
         server.restart();
         let there = runtime.block_on(async {
-            let maps: Api<ConfigMap> = Api::namespaced(client(&server).await, "default");
+            let maps: Api<ConfigMap> = Api::namespaced(admin(&server).await, "default");
             maps.list(&ListParams::default()).await.unwrap()
         });
         let there: BTreeMap<String, Option<String>> = there
@@ -90,9 +75,9 @@ fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
 
 #[test]
 fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut server = Apiserver::start(State::Debian, &[]);
-    let client = runtime.block_on(client(&server));
+    let client = runtime.block_on(admin(&server));
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     let create = |name: &str| runtime.block_on(maps.create(&PostParams::default(), &config_map(name, "x")));
     let version = create("before").unwrap().metadata.resource_version.unwrap();
