@@ -32,6 +32,7 @@ pub struct Apiserver {
     dir: TempDir,
     port: u16,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     etcd: Option<Server>,
     child: Option<Child>,
 }
@@ -42,13 +43,26 @@ impl Apiserver {
     /// # Panics
     /// When it is not in time.
     pub fn start(state: State, flags: &[&str]) -> Apiserver {
+        let mut server = Apiserver::unstarted(state, flags);
+        server.restart();
+        server
+    }
+
+    /// A folder and a port, and the etcd if there is one; no server yet.
+    ///
+    /// # Panics
+    /// When there is no free port or no room for a folder.
+    pub fn unstarted(state: State, flags: &[&str]) -> Apiserver {
         let dir =
             tempfile::Builder::new().prefix("weft-test-api-").tempdir_in(room()).expect("a temporary folder");
         let etcd = (state == State::Debian).then(|| Server::start(Kind::Debian, &[]));
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut server = Apiserver { dir, port: free_port(), flags, etcd, child: None };
-        server.restart();
-        server
+        Apiserver { dir, port: free_port(), flags, environment: Vec::new(), etcd, child: None }
+    }
+
+    /// Sets a variable of the next starts.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Gives it other flags from the next start on.
@@ -78,7 +92,7 @@ impl Apiserver {
     /// When the program cannot be started.
     pub fn spawn(&mut self) {
         let mut command = Command::new(crate::weft());
-        command.arg("apiserver").arg("--data-dir").arg(self.dir.path().join("data"));
+        command.arg("apiserver").arg("--data-dir").arg(self.data_dir()).envs(self.environment.clone());
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &self.port.to_string()]);
         command.arg("--write-kubeconfig").arg(self.kubeconfig()).args(&self.flags);
         if let Some(etcd) = &self.etcd {
@@ -116,6 +130,11 @@ impl Apiserver {
     /// A folder for a test's files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The folder of its data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// The port that it listens on.

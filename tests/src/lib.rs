@@ -5,6 +5,7 @@
 //! program fails and names the command that provides it. Tests of the embedded etcd put up servers instead of labs.
 
 pub mod apiserver;
+pub mod changes;
 pub mod client;
 pub mod etcd;
 mod lab;
