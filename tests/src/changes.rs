@@ -1,7 +1,7 @@
 //! Changes of ConfigMaps, and a watch that is to see each of them exactly once: whatever ends it, the next one goes on
 //! behind the last revision that it saw, as client-go's reflector does it.
 
-use crate::client::config_map;
+use crate::client::{config_map, settle};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams, WatchEvent, WatchParams};
@@ -66,6 +66,7 @@ impl Book {
     /// # Panics
     /// When one is not made.
     pub async fn begin(&self, client: &Client, writers: usize) -> u64 {
+        settle(client).await;
         let mut last = 0;
         for name in (0..writers).flat_map(|writer| (0..OBJECTS).map(move |object| name(writer, object))) {
             let made = maps(client).create(&PostParams::default(), &config_map(&name, "")).await;
