@@ -4,11 +4,12 @@
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
-use kube::{Api, Client};
+use kube::api::{ListParams, PostParams, VersionMatch, WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_tests::apiserver::{Apiserver, State};
 use weft_tests::client::{admin, config_map, runtime};
 
@@ -92,7 +93,7 @@ fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
     let details = status.details.clone().unwrap();
     assert!(details.retry_after_seconds > 0, "{status:?}");
     server.etcd().unwrap().restart();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while create("after").is_err() {
         assert!(start.elapsed() < Duration::from_secs(30), "the server does not come back");
         std::thread::sleep(Duration::from_millis(50));
@@ -112,4 +113,39 @@ fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
         .await
     });
     assert_eq!(seen, Ok(true), "the watch did not go on");
+}
+
+/// Informers list with `resourceVersion=0`, which is content with what the cache has: an empty list would be believed.
+#[test]
+fn before_the_first_list_is_done_no_read_is_answered_with_nothing() {
+    let (runtime, mut server) = (runtime(), Apiserver::start(State::Debian, &[]));
+    let any = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let maps: Api<ConfigMap> = Api::namespaced(runtime.block_on(admin(&server)), "default");
+    runtime.block_on(maps.create(&PostParams::default(), &config_map("there", "x"))).unwrap();
+    server.kill();
+    server.etcd().unwrap().signal(Signal::STOP);
+    server.spawn();
+    let mut refused = false;
+    let start = Instant::now();
+    loop {
+        match runtime.block_on(maps.list(&any)) {
+            Ok(list) => {
+                assert!(
+                    list.iter().any(|map| map.name_any() == "there"),
+                    "an empty list before the first one"
+                );
+                break;
+            }
+            Err(kube::Error::Api(status)) => {
+                assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"), "{status:?}");
+                if !std::mem::replace(&mut refused, true) {
+                    server.etcd().unwrap().signal(Signal::CONT);
+                }
+            }
+            // It does not listen yet.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the server does not come back");
+    }
+    assert!(refused, "nothing was asked before the first list: the test shows nothing");
 }
