@@ -17,6 +17,7 @@ mod kubeconfig;
 mod listen_urls;
 mod logs;
 mod proxy;
+mod room;
 mod systemd;
 
 use std::process::ExitCode;
