@@ -7,6 +7,7 @@
 pub mod apiserver;
 pub mod changes;
 pub mod client;
+pub mod clock;
 pub mod etcd;
 mod lab;
 mod machine;
