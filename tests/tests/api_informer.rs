@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use weft_tests::apiserver::{Apiserver, State};
 use weft_tests::changes::Book;
-use weft_tests::client::{admin, at, config_map, runtime};
+use weft_tests::client::{admin, at, config_map, runtime, settle};
 use weft_tests::relay::Relay;
 
 /// How many changes.
@@ -109,7 +109,9 @@ async fn change_everything(maps: &Api<ConfigMap>) {
 fn an_informer_that_was_left_behind_has_the_right_state_in_the_end() {
     let (runtime, server) = (runtime(), Apiserver::start(State::Within, &[]));
     let relay = runtime.block_on(Relay::to(server.port()));
-    let maps: Api<ConfigMap> = Api::namespaced(runtime.block_on(admin(&server)), "default");
+    let client = runtime.block_on(admin(&server));
+    runtime.block_on(settle(&client));
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     for name in ["goes", "stays", "large"] {
         runtime.block_on(maps.create(&PostParams::default(), &config_map(name, "one"))).unwrap();
     }
@@ -146,4 +148,43 @@ fn an_informer_that_was_left_behind_has_the_right_state_in_the_end() {
         refused.load(Ordering::Relaxed) > 0,
         "the informer's revision was remembered: the test shows nothing"
     );
+}
+
+/// Changes objects until the server does not answer.
+async fn change_until_killed(maps: Api<ConfigMap>, name: String) {
+    for turn in 0.. {
+        let object = config_map(&format!("{name}-{turn}"), "made");
+        let made = maps.create(&PostParams::default(), &object).await;
+        let gone = maps.delete(&format!("{name}-{}", turn / 2), &DeleteParams::default()).await;
+        if matches!(made, Err(kube::Error::Service(_))) || matches!(gone, Err(kube::Error::Service(_))) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_informer_of_a_server_that_is_killed_while_it_writes_has_the_right_state_in_the_end() {
+    let (runtime, mut server) = (runtime(), Apiserver::start(State::Within, &[]));
+    let client = runtime.block_on(admin(&server));
+    runtime.block_on(settle(&client));
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    let (store, writer) = reflector::store::<ConfigMap>();
+    let stream = watcher(maps.clone(), watcher::Config::default()).default_backoff().reflect(writer);
+    runtime.spawn(stream.for_each(|_| std::future::ready(())));
+    for kill in 0..3 {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| runtime.spawn(change_until_killed(maps.clone(), format!("k{kill}-w{writer}"))))
+            .collect();
+        // It is right in the midst of them.
+        let seen = store.len();
+        runtime.block_on(until("changes are seen", || store.len() > seen + 20));
+        server.kill();
+        writers.into_iter().for_each(|writer| runtime.block_on(writer).unwrap());
+        server.restart();
+        let wanted = runtime.block_on(maps.list(&ListParams::default())).unwrap();
+        let wanted = contents(&wanted.items);
+        runtime.block_on(until("the reflected state is the server's", || {
+            contents(store.state().iter().map(AsRef::as_ref)) == wanted
+        }));
+    }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use weft_tests::apiserver::{Apiserver, State};
 use weft_tests::client::{admin, config_map, runtime, settle};
 use weft_tests::etcd::disk::Disk;
+use weft_tests::etcd::{Ctl, Kind, Server};
 
 /// Megabytes of the disk, and of them what is taken and can be freed: files grow by doubling, so more than half.
 const DISK: u32 = 96;
@@ -51,6 +52,22 @@ async fn names(maps: &Api<ConfigMap>) -> BTreeSet<String> {
     .collect()
 }
 
+/// Waits until an object is made.
+async fn created_in_time(maps: &Api<ConfigMap>, name: &str) {
+    let start = Instant::now();
+    while let Err(status) = create(maps, name).await {
+        assert!(start.elapsed() < PATIENCE, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Upstream's: what etcd refuses for want of room is an internal error, with etcd's words.
+fn is_full(status: &Status) {
+    assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"), "{status:?}");
+    assert!(status.message.contains("database space exceeded"), "{status:?}");
+    assert!(status.message.contains("make room on its disk"), "{status:?}");
+}
+
 #[test]
 fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_room() {
     let (runtime, mut server) = (runtime(), Apiserver::unstarted(State::Within, &[]));
@@ -66,10 +83,7 @@ fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_r
         let (taken, status) = fill(&maps).await;
         println!("{taken} objects, then {status:?}");
         assert!(taken > 10, "only {taken} were made: the test shows nothing");
-        // Upstream's: what etcd refuses so is an internal error, with etcd's words.
-        assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));
-        assert!(status.message.contains("database space exceeded"), "{status:?}");
-        assert!(status.message.contains("make room on its disk"), "{status:?}");
+        is_full(&status);
         let mut wanted: BTreeSet<String> = (0..taken).map(|number| format!("m{number:04}")).collect();
         assert_eq!(names(&maps).await, wanted);
         assert_eq!(maps.get("m0003").await.unwrap().name_any(), "m0003");
@@ -77,11 +91,7 @@ fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_r
         maps.delete("m0003", &DeleteParams::default()).await.unwrap();
         wanted.remove("m0003");
         disk.free();
-        let start = Instant::now();
-        while let Err(status) = create(&maps, "after").await {
-            assert!(start.elapsed() < PATIENCE, "{status:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        created_in_time(&maps, "after").await;
         wanted.insert("after".into());
         // The watch has gone on all the time.
         let mut seen = 0;
@@ -100,4 +110,52 @@ fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_r
     server.kill();
     server.restart();
     assert_eq!(runtime.block_on(names(&maps)), made);
+}
+
+#[test]
+fn a_server_that_starts_on_a_full_disk_serves_what_there_is_and_writes_once_there_is_room() {
+    let (runtime, mut server) = (runtime(), Apiserver::unstarted(State::Within, &[]));
+    let disk = Disk::at(server.data_dir(), DISK);
+    disk.take(TAKEN);
+    server.restart();
+    let client = runtime.block_on(admin(&server));
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let (taken, _) = runtime.block_on(async {
+        settle(&client).await;
+        fill(&maps).await
+    });
+    server.kill();
+    server.restart();
+    runtime.block_on(async {
+        assert_eq!(names(&maps).await.len(), taken);
+        is_full(&create(&maps, "meanwhile").await.unwrap_err());
+        disk.free();
+        created_in_time(&maps, "after").await;
+        assert_eq!(names(&maps).await.len(), taken + 1);
+    });
+}
+
+/// Room in an etcd of its own is made by a person, by etcdctl.
+#[test]
+fn an_etcd_whose_quota_is_used_up_refuses_writes_with_a_reason_until_room_is_made() {
+    let (runtime, etcd) = (runtime(), Server::start(Kind::Debian, &["--quota-backend-bytes", "8000000"]));
+    let ctl = Ctl::debian(&etcd);
+    let server = Apiserver::start(State::Within, &["--etcd-servers", &etcd.url()]);
+    let client = runtime.block_on(admin(&server));
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    runtime.block_on(async {
+        settle(&client).await;
+        let (taken, status) = fill(&maps).await;
+        assert!(taken > 10, "only {taken} were made: the test shows nothing");
+        is_full(&status);
+        assert_eq!(names(&maps).await.len(), taken);
+        let some = ListParams::default();
+        maps.delete_collection(&DeleteParams::default(), &some).await.unwrap();
+        let revision = ctl.json(&["get", "x"])["header"]["revision"].to_string();
+        ctl.ok(&["compaction", &revision, "--physical"]);
+        ctl.ok(&["defrag"]);
+        ctl.ok(&["alarm", "disarm"]);
+        created_in_time(&maps, "after").await;
+        assert_eq!(names(&maps).await, BTreeSet::from(["after".to_owned()]));
+    });
 }

@@ -89,7 +89,7 @@ impl Walk<'_> {
         let by_label = ListParams::default().labels("made=here");
         let listed = self.good("list", self.api.list(&by_label).await);
         let names: Vec<String> = listed.iter().map(ResourceExt::name_any).collect();
-        assert_eq!(names, [self.name.clone()], "{}", self.kind);
+        assert_eq!(names, std::slice::from_ref(&self.name), "{}", self.kind);
         let by_name = ListParams::default().fields(&format!("metadata.name={}", self.name));
         assert_eq!(self.good("list", self.api.list(&by_name).await).items.len(), 1, "{}", self.kind);
         let parts = self.good("list of metadata", self.api.list_metadata(&by_label).await);
