@@ -51,7 +51,13 @@ fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
                 runtime.spawn(write(client, name, known))
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(150 + 37 * kill as u64));
+        // At another place of their work each time.
+        let enough = known.lock().unwrap().len() + 50 + 17 * kill;
+        let start = Instant::now();
+        while known.lock().unwrap().len() < enough {
+            assert!(start.elapsed() < Duration::from_secs(60), "the writers stand still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         server.kill();
         writers.into_iter().for_each(|writer| runtime.block_on(writer).unwrap());
         server.restart();
@@ -70,8 +76,6 @@ fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
             assert!(value.is_empty() || now == value, "{name} is {now}, and {value} was acknowledged");
         }
     }
-    let count = known.lock().unwrap().len();
-    assert!(count > KILLS * WRITERS * 10, "only {count} writes were acknowledged: the test shows nothing");
 }
 
 #[test]
@@ -95,11 +99,11 @@ fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
     server.etcd().unwrap().restart();
     let start = Instant::now();
     while create("after").is_err() {
-        assert!(start.elapsed() < Duration::from_secs(30), "the server does not come back");
+        assert!(start.elapsed() < Duration::from_secs(60), "the server does not come back");
         std::thread::sleep(Duration::from_millis(50));
     }
     let seen = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 match watch.next().await {
                     Some(Ok(WatchEvent::Added(map))) if map.metadata.name.as_deref() == Some("after") => {
