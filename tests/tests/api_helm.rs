@@ -7,16 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use weft_tests::apiserver::{Apiserver, State, peer, run};
 
-/// The folders of the fetched programs, and what each one's Helm needs to write as the earlier ones did: by patches that
-/// it makes of the three states that it knows, not by the server's apply.
-const HELMS: [(&str, &[&str]); 3] =
-    [("kubectl-1.25", &[]), ("kubectl-1.29", &[]), ("kubectl-1.33", &["--server-side=false"])];
+/// The folders of the fetched programs.
+const HELMS: [&str; 3] = ["kubectl-1.25", "kubectl-1.29", "kubectl-1.33"];
 
 /// One Helm, and where it works.
 struct Helm<'a> {
     server: &'a Apiserver,
     folder: &'static str,
-    writes: &'static [&'static str],
     namespace: String,
 }
 
@@ -45,9 +42,18 @@ impl Helm<'_> {
         self.run(words).unwrap_or_else(|why| panic!("{}: helm {}: {why}", self.folder, words.join(" ")))
     }
 
+    /// What a call that writes objects needs beside.
+    fn writes(&self) -> &'static [&'static str] {
+        match self.ok(&["version", "--short"]).starts_with("v3.") {
+            true => &["--no-hooks"],
+            // As the earlier ones do it, by patches of the three states that it knows, not by the server's apply.
+            false => &["--no-hooks", "--server-side=false"],
+        }
+    }
+
     /// A call that writes objects.
     fn write(&self, words: &[&str]) -> String {
-        self.ok(&[words, &["--no-hooks"], self.writes].concat())
+        self.ok(&[words, self.writes()].concat())
     }
 
     fn json(&self, words: &[&str]) -> Value {
@@ -104,8 +110,7 @@ impl Helm<'_> {
         assert!(self.ok(&["get", "manifest", "app"]).contains("kind: Deployment"), "{}", self.folder);
         assert_eq!(self.json(&["status", "app"])["info"]["status"], "deployed", "{}", self.folder);
         // Of a chart that the server refuses the release is failed, and the next one goes on.
-        let refused =
-            [&["upgrade", "app", chart, "--no-hooks", "--set", "replicas=-1"], self.writes].concat();
+        let refused = [&["upgrade", "app", chart, "--set", "replicas=-1"], self.writes()].concat();
         let why = self.run(&refused).unwrap_err();
         assert!(why.contains("must be greater than or equal to 0"), "{}: {why}", self.folder);
         self.write(&["upgrade", "app", chart, "--set", "message=third"]);
@@ -121,10 +126,10 @@ fn walk(state: State) {
     let server = Apiserver::start(state, &[]);
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/chart").display().to_string();
     std::thread::scope(|scope| {
-        for (folder, writes) in HELMS {
+        for folder in HELMS {
             let (server, chart) = (&server, &chart);
             let namespace = format!("helm-{}", folder.replace('.', "-"));
-            scope.spawn(move || Helm { server, folder, writes, namespace }.walk(chart));
+            scope.spawn(move || Helm { server, folder, namespace }.walk(chart));
         }
     });
 }

@@ -61,16 +61,15 @@ fn written_and_cut(runtime: &Runtime, server: &Apiserver, relay: &Relay, book: &
     });
 }
 
-#[test]
-fn an_informer_sees_each_of_many_changes_exactly_once_over_cuts_and_kills() {
-    let (runtime, mut server) = (runtime(), Apiserver::start(State::Within, &[]));
+fn each_is_seen_once(state: State, number: usize) {
+    let (runtime, mut server) = (runtime(), Apiserver::start(state, &[]));
     let (relay, book) = (runtime.block_on(Relay::to(server.port())), Arc::new(Book::default()));
     let last = runtime.block_on(async { book.begin(&admin(&server).await, WRITERS).await });
     let client = runtime.block_on(at(&server, relay.port()));
     let watching = runtime.spawn(book.clone().watch(client, last));
     let start = Instant::now();
     for part in 0..=KILLS {
-        written_and_cut(&runtime, &server, &relay, &book, CHANGES / (KILLS + 1));
+        written_and_cut(&runtime, &server, &relay, &book, number / (KILLS + 1));
         assert!(!watching.is_finished(), "the watch has ended: {:?}", runtime.block_on(watching));
         if part < KILLS {
             // What came before its first list a server that was started anew does not know: the watch is behind all.
@@ -80,9 +79,19 @@ fn an_informer_sees_each_of_many_changes_exactly_once_over_cuts_and_kills() {
     }
     let (wrote, seconds) = (book.wrote(), start.elapsed().as_secs_f64());
     println!("{wrote} changes in {seconds:.1} s, over {} connections and {KILLS} kills", relay.connections());
-    assert!(wrote + (KILLS + 1) * WRITERS > CHANGES, "only {wrote} changes were made");
+    assert!(wrote + (KILLS + 1) * WRITERS > number, "only {wrote} changes were made");
     assert!(relay.connections() > CUTS, "the network was cut too rarely: {}", relay.connections());
     book.each_once();
+}
+
+#[test]
+fn an_informer_sees_each_of_many_changes_exactly_once_over_cuts_and_kills_with_state_within() {
+    each_is_seen_once(State::Within, CHANGES);
+}
+
+#[test]
+fn an_informer_sees_each_of_many_changes_exactly_once_over_cuts_and_kills_with_debians_etcd() {
+    each_is_seen_once(State::Debian, CHANGES / 5);
 }
 
 /// The names and values of ConfigMaps.
