@@ -32,6 +32,7 @@ pub struct Apiserver {
     dir: TempDir,
     port: u16,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     etcd: Option<Server>,
     child: Option<Child>,
 }
@@ -47,7 +48,7 @@ impl Apiserver {
         server
     }
 
-    /// A folder and a port, and nothing that runs there.
+    /// A folder and a port, and the etcd if there is one; no server yet.
     ///
     /// # Panics
     /// When there is no free port or no room for a folder.
@@ -56,7 +57,12 @@ impl Apiserver {
             tempfile::Builder::new().prefix("weft-test-api-").tempdir_in(room()).expect("a temporary folder");
         let etcd = (state == State::Debian).then(|| Server::start(Kind::Debian, &[]));
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Apiserver { dir, port: free_port(), flags, etcd, child: None }
+        Apiserver { dir, port: free_port(), flags, environment: Vec::new(), etcd, child: None }
+    }
+
+    /// Sets a variable of the next starts.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Gives it other flags from the next start on.
@@ -86,7 +92,7 @@ impl Apiserver {
     /// When the program cannot be started.
     pub fn spawn(&mut self) {
         let mut command = Command::new(crate::weft());
-        command.arg("apiserver").arg("--data-dir").arg(self.dir.path().join("data"));
+        command.arg("apiserver").arg("--data-dir").arg(self.data_dir()).envs(self.environment.clone());
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &self.port.to_string()]);
         command.arg("--write-kubeconfig").arg(self.kubeconfig()).args(&self.flags);
         if let Some(etcd) = &self.etcd {
@@ -124,6 +130,11 @@ impl Apiserver {
     /// A folder for a test's files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The folder of its data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// The port that it listens on.

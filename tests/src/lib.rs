@@ -5,10 +5,14 @@
 //! program fails and names the command that provides it. Tests of the embedded etcd put up servers instead of labs.
 
 pub mod apiserver;
+pub mod changes;
+pub mod client;
+pub mod clock;
 pub mod etcd;
 mod lab;
 mod machine;
 pub mod measure;
+pub mod relay;
 pub mod sandbox;
 pub mod services;
 mod stream;

@@ -4,33 +4,19 @@
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client};
+use kube::api::{ListParams, PostParams, VersionMatch, WatchEvent, WatchParams};
+use kube::{Api, Client, ResourceExt as _};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_tests::apiserver::{Apiserver, State};
+use weft_tests::client::{admin, config_map, runtime};
 
 /// How often the server is killed.
 const KILLS: usize = 8;
 /// Clients that write meanwhile.
 const WRITERS: usize = 4;
-
-async fn client(server: &Apiserver) -> Client {
-    let read = Kubeconfig::read_from(server.kubeconfig()).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
-    // What the server answers is what is looked at.
-    config.default_retry = false;
-    Client::try_from(config).unwrap()
-}
-
-fn config_map(name: &str, value: &str) -> ConfigMap {
-    let mut map = ConfigMap::default();
-    map.metadata.name = Some(name.to_owned());
-    map.data = Some(BTreeMap::from([("value".to_owned(), value.to_owned())]));
-    map
-}
 
 /// Makes and changes objects until the server does not answer; what was acknowledged is noted.
 async fn write(client: Client, writer: String, known: Arc<Mutex<BTreeMap<String, String>>>) {
@@ -54,23 +40,29 @@ async fn write(client: Client, writer: String, known: Arc<Mutex<BTreeMap<String,
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut server = Apiserver::start(State::Within, &[]);
     let known: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
     for kill in 0..KILLS {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let (name, known) = (format!("k{kill}-w{writer}"), known.clone());
-                let client = runtime.block_on(client(&server));
+                let client = runtime.block_on(admin(&server));
                 runtime.spawn(write(client, name, known))
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(150 + 37 * kill as u64));
+        // At another place of their work each time.
+        let enough = known.lock().unwrap().len() + 50 + 17 * kill;
+        let start = Instant::now();
+        while known.lock().unwrap().len() < enough {
+            assert!(start.elapsed() < Duration::from_secs(60), "the writers stand still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         server.kill();
         writers.into_iter().for_each(|writer| runtime.block_on(writer).unwrap());
         server.restart();
         let there = runtime.block_on(async {
-            let maps: Api<ConfigMap> = Api::namespaced(client(&server).await, "default");
+            let maps: Api<ConfigMap> = Api::namespaced(admin(&server).await, "default");
             maps.list(&ListParams::default()).await.unwrap()
         });
         let there: BTreeMap<String, Option<String>> = there
@@ -84,15 +76,13 @@ fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
             assert!(value.is_empty() || now == value, "{name} is {now}, and {value} was acknowledged");
         }
     }
-    let count = known.lock().unwrap().len();
-    assert!(count > KILLS * WRITERS * 10, "only {count} writes were acknowledged: the test shows nothing");
 }
 
 #[test]
 fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     let mut server = Apiserver::start(State::Debian, &[]);
-    let client = runtime.block_on(client(&server));
+    let client = runtime.block_on(admin(&server));
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     let create = |name: &str| runtime.block_on(maps.create(&PostParams::default(), &config_map(name, "x")));
     let version = create("before").unwrap().metadata.resource_version.unwrap();
@@ -107,13 +97,13 @@ fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
     let details = status.details.clone().unwrap();
     assert!(details.retry_after_seconds > 0, "{status:?}");
     server.etcd().unwrap().restart();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while create("after").is_err() {
-        assert!(start.elapsed() < Duration::from_secs(30), "the server does not come back");
+        assert!(start.elapsed() < Duration::from_secs(60), "the server does not come back");
         std::thread::sleep(Duration::from_millis(50));
     }
     let seen = runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 match watch.next().await {
                     Some(Ok(WatchEvent::Added(map))) if map.metadata.name.as_deref() == Some("after") => {
@@ -127,4 +117,39 @@ fn while_the_state_is_away_the_answer_is_503_and_watches_go_on_afterwards() {
         .await
     });
     assert_eq!(seen, Ok(true), "the watch did not go on");
+}
+
+/// Informers list with `resourceVersion=0`, which is content with what the cache has: an empty list would be believed.
+#[test]
+fn before_the_first_list_is_done_no_read_is_answered_with_nothing() {
+    let (runtime, mut server) = (runtime(), Apiserver::start(State::Debian, &[]));
+    let any = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    let maps: Api<ConfigMap> = Api::namespaced(runtime.block_on(admin(&server)), "default");
+    runtime.block_on(maps.create(&PostParams::default(), &config_map("there", "x"))).unwrap();
+    server.kill();
+    server.etcd().unwrap().signal(Signal::STOP);
+    server.spawn();
+    let mut refused = false;
+    let start = Instant::now();
+    loop {
+        match runtime.block_on(maps.list(&any)) {
+            Ok(list) => {
+                assert!(
+                    list.iter().any(|map| map.name_any() == "there"),
+                    "an empty list before the first one"
+                );
+                break;
+            }
+            Err(kube::Error::Api(status)) => {
+                assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"), "{status:?}");
+                if !std::mem::replace(&mut refused, true) {
+                    server.etcd().unwrap().signal(Signal::CONT);
+                }
+            }
+            // It does not listen yet.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the server does not come back");
+    }
+    assert!(refused, "nothing was asked before the first list: the test shows nothing");
 }

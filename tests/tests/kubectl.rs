@@ -62,9 +62,10 @@ fn take(server: &Apiserver, version: &str, namespace: &str, step: &Step) -> Resu
     let spaced: Vec<String> = words.iter().map(|word| word.replace('_', " ").replace("  ", "_")).collect();
     words = spaced.iter().map(String::as_str).collect();
     let all = [&["-n", namespace], &words[..]].concat();
+    let input = with_uids(server, version, namespace, filled(step.input));
     let start = Instant::now();
     loop {
-        let output = server.kubectl(version, &all, &filled(step.input));
+        let output = server.kubectl(version, &all, &input);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let text = if output.status.success() { &out } else { &err };
         let wrong = match (&step.says, output.status.success()) {
@@ -83,4 +84,16 @@ fn take(server: &Apiserver, version: &str, namespace: &str, step: &Step) -> Resu
             Some(wrong) => return Err(format!("{wrong}: {:?}\n  out: {out}\n  err: {err}", step.says)),
         }
     }
+}
+
+/// A step's input with the uids of the objects that it names.
+fn with_uids(server: &Apiserver, version: &str, namespace: &str, input: String) -> String {
+    let mut input = input;
+    while let Some((_, after)) = input.split_once("UID(") {
+        let object = after.split(')').next().unwrap().to_owned();
+        let words = ["-n", namespace, "get", &object, "-o", "jsonpath={.metadata.uid}"];
+        let uid = String::from_utf8(server.kubectl(version, &words, "").stdout).unwrap();
+        input = input.replace(&format!("UID({object})"), &uid);
+    }
+    input
 }

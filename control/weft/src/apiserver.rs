@@ -21,7 +21,7 @@ use weft_etcd::Etcd;
 
 use crate::controller_manager::{self, Within};
 use crate::flags::duration;
-use crate::{etcd, limits, listen_urls, logs, systemd};
+use crate::{etcd, limits, listen_urls, logs, room, systemd};
 
 /// Flags of `weft apiserver`.
 #[derive(Debug, Args)]
@@ -191,11 +191,12 @@ impl Flags {
             auto_compaction: weft_etcd::AutoCompaction::Off,
             // Objects have up to 3 MiB.
             max_request_bytes: 4 << 20,
-            ..weft_etcd::Config::of(folder)
+            ..weft_etcd::Config::of(folder.clone())
         };
         let etcd = Etcd::open(config, &mut registry)?;
         listen_urls::listen(&etcd, listeners, registry).await?;
         let client = etcd.client().await?;
+        room::look_after(client.clone(), folder);
         Ok((Some(etcd), client))
     }
 

@@ -11,7 +11,7 @@ use etcd_client::Client;
 use prometheus_client::registry::Registry;
 use weft_etcd::{Config, Etcd};
 
-use crate::listen_urls;
+use crate::{listen_urls, room};
 
 /// Flags of a daemon that may have its state within (weft's own).
 #[derive(Debug, Args)]
@@ -62,6 +62,7 @@ impl EmbeddedFlags {
             let text = text.with_context(|| format!("cannot read --net-config-path {}", path.display()))?;
             configure(&mut client, &format!("{prefix}/config"), &text).await?;
         }
+        room::look_after(client.clone(), dir.clone());
         Ok(Some((etcd, client)))
     }
 }

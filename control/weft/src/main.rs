@@ -18,6 +18,7 @@ mod limits;
 mod listen_urls;
 mod logs;
 mod proxy;
+mod room;
 mod systemd;
 
 use std::process::ExitCode;

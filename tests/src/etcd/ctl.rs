@@ -34,9 +34,17 @@ impl Ctl {
     /// # Panics
     /// When it is not installed.
     pub fn debian(server: &Server) -> Ctl {
+        Ctl::debian_at(&server.url())
+    }
+
+    /// Debian's, of a server by its URL.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    pub fn debian_at(url: &str) -> Ctl {
         let program = PathBuf::from("/usr/bin/etcdctl");
         assert!(program.is_file(), "{} is not there; run `cargo xtask setup`", program.display());
-        Ctl { program, url: server.url() }
+        Ctl { program, url: url.to_owned() }
     }
 
     /// That of etcd 3.5.

@@ -22,12 +22,19 @@ impl Disk {
     /// # Panics
     /// When we are not root.
     pub fn below(server: &Server, megabytes: u32) -> Disk {
+        Disk::at(server.data_dir(), megabytes)
+    }
+
+    /// Mounts one where there is nothing yet.
+    ///
+    /// # Panics
+    /// When we are not root.
+    pub fn at(at: PathBuf, megabytes: u32) -> Disk {
         crate::need_root();
         // SAFETY: only the mounts of this thread become its own; no file descriptor is affected.
         unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("mounts of our own");
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .expect("private mounts");
-        let at = server.data_dir();
         fs::create_dir(&at).expect("a folder");
         let size = std::ffi::CString::new(format!("size={megabytes}m,mode=700")).expect("no zero");
         mount("tmpfs", &at, "tmpfs", MountFlags::empty(), size.as_c_str()).expect("a file system in memory");

@@ -1,4 +1,5 @@
-//! The walk's steps. `NS` is the walk's namespace, `DIR` a folder; a `_` within a word is a space, two are one `_`.
+//! The walk's steps. `NS` is the walk's namespace, `DIR` a folder; a `_` within a word is a space, two are one `_`. In
+//! the input `UID(deploy/web)` is an object's uid.
 
 /// A call of kubectl.
 pub struct Step {
@@ -51,6 +52,28 @@ const POD: &str = "---\n{apiVersion: v1, kind: Pod, metadata: {name: one, labels
 const BAD_POD: &str = "---\n{apiVersion: v1, kind: Pod, metadata: {name: bad}, spec: {containers: []}}";
 const JOB: &str = "---\n{apiVersion: batch/v1, kind: Job, metadata: {generateName: job-}, spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: busybox}]}}}}";
 const REQUEST: &str = "---\n{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: NS}, spec: {request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIeE1JR1pBZ0VBTURjeEZUQVRCZ05WQkFvTURITjVjM1JsYlRwdWIyUmxjekVlTUJ3R0ExVUVBd3dWYzNsegpkR1Z0T201dlpHVTZhemh6TFc1dlpHVXhNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUVmY3pvCmd5ZGRXNzl5TEVuNzRIejgrU0swSExmWE9XWUkxWUJvYXVJdFBLZlJ0Y0ZLaGo3ZU9BdzlvOG1nSk5CQkVLN2gKL0lTZDJXbFB2a05LQVFtVWhhQUFNQW9HQ0NxR1NNNDlCQU1DQTBjQU1FUUNJSGxDbVFJc1U3dnJ3cjFmYkdJYgo2czJpWjBXUUtPd25iUjR0VlpSSytFbGlBaUFnMm1pQ1N3NTFZSkJCY2UrVWJNN2lvVEhZcFpGdHFSd3dJeUt6CnJqMFpuZz09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=, signerName: example.com/own, usages: [client auth]}}";
+
+// What the controllers keep of earlier revisions, which nobody does here.
+const UNDONE: &str = r#"---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: undone, annotations: {deployment.kubernetes.io/revision: "2"}}, spec: {selector: {matchLabels: {app: undone}}, template: {metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: undone}, spec: {selector: {matchLabels: {app: undone}}, template: {metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}
+---
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: undone}, spec: {serviceName: undone, selector: {matchLabels: {app: undone}}, template: {metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}
+"#;
+const REVISIONS: &str = r#"---
+{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: undone-1, labels: {app: undone, pod-template-hash: "1"}, annotations: {deployment.kubernetes.io/revision: "1"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: undone, uid: UID(deployment/undone), controller: true}]}, spec: {replicas: 0, selector: {matchLabels: {app: undone, pod-template-hash: "1"}}, template: {metadata: {labels: {app: undone, pod-template-hash: "1"}}, spec: {containers: [{name: c, image: "nginx:1"}]}}}}
+---
+{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: undone-2, labels: {app: undone, pod-template-hash: "2"}, annotations: {deployment.kubernetes.io/revision: "2"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: undone, uid: UID(deployment/undone), controller: true}]}, spec: {selector: {matchLabels: {app: undone, pod-template-hash: "2"}}, template: {metadata: {labels: {app: undone, pod-template-hash: "2"}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}
+---
+{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: undone-ds-1, labels: {app: undone}, ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: undone, uid: UID(daemonset/undone), controller: true}]}, revision: 1, data: {spec: {template: {$patch: replace, metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:1"}]}}}}}
+---
+{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: undone-ds-2, labels: {app: undone}, ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: undone, uid: UID(daemonset/undone), controller: true}]}, revision: 2, data: {spec: {template: {$patch: replace, metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}}
+---
+{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: undone-sts-1, labels: {app: undone}, ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: undone, uid: UID(statefulset/undone), controller: true}]}, revision: 1, data: {spec: {template: {$patch: replace, metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:1"}]}}}}}
+---
+{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: undone-sts-2, labels: {app: undone}, ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: undone, uid: UID(statefulset/undone), controller: true}]}, revision: 2, data: {spec: {template: {$patch: replace, metadata: {labels: {app: undone}}, spec: {containers: [{name: c, image: "nginx:2"}]}}}}}
+"#;
 
 /// All of them.
 pub const STEPS: &[Step] = &[
@@ -197,6 +220,26 @@ pub const STEPS: &[Step] = &[
         "",
         "field is immutable",
     ),
+    // earlier revisions
+    with("create -f -", UNDONE, &["deployment.apps/undone created", "statefulset.apps/undone created"]),
+    with("create -f -", REVISIONS, &["replicaset.apps/undone-1", "controllerrevision.apps/undone-sts-2"]),
+    step("rollout history deploy/undone", &["REVISION", "1 ", "2 "]),
+    step("rollout history deploy/undone --revision=1", &["nginx:1"]),
+    step("rollout undo deploy/undone --dry-run=server", &["(server dry run)"]),
+    step("rollout undo deploy/undone", &["deployment.apps/undone rolled back"]),
+    step("get deploy undone -o jsonpath={.spec.template}", &["nginx:1", "{\"app\":\"undone\"}"]),
+    fails("rollout undo deploy/undone --to-revision=9", "", "unable to find specified revision 9"),
+    step("rollout undo deploy/undone --to-revision=2", &["rolled back"]),
+    step("get deploy undone -o jsonpath={.spec.template}", &["nginx:2"]),
+    step("rollout undo deploy/undone --to-revision=2", &["skipped rollback"]),
+    step("rollout history ds/undone --revision=1", &["nginx:1"]),
+    step("rollout undo ds/undone", &["daemonset.apps/undone rolled back"]),
+    step("get ds undone -o jsonpath={.spec.template}", &["nginx:1", "{\"app\":\"undone\"}"]),
+    step("rollout history sts/undone", &["REVISION", "1", "2"]),
+    step("rollout undo sts/undone --to-revision=1", &["statefulset.apps/undone rolled back"]),
+    step("get sts undone -o jsonpath={.spec.template}", &["nginx:1", "{\"app\":\"undone\"}"]),
+    step("delete deploy,ds,sts undone", &["deleted"]),
+    waits("get rs,controllerrevisions -l app=undone -o jsonpath=[{.items[*].metadata.name}]", &["[]"]),
     with("apply -f -", SERVICE, &["service/applied created"]),
     with("apply -f -", SERVICE, &["service/applied unchanged"]),
     Step { words: "diff -f -", input: SERVICE, says: Says::All(&[]), since: 0, waits: false },

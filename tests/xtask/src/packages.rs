@@ -69,6 +69,7 @@ pub const PACKAGES: &[Package] = &[
     package("podman", Need::Test, "another real caller"),
     package("curl", Need::Test, "speaks to containerd's CRI"),
     package("python3-pip", Need::Test, "fetches etcd 3.5, a peer of the embedded etcd"),
+    package("python3-kubernetes", Need::Test, "Kubernetes' Python client, one of the API server's"),
     package("busybox-static", Need::Test, "fills test containers"),
     package("rustc-web", Need::Bpf, "compiles the kernel programs"),
     package("libstd-rust-web-dev-bpf", Need::Bpf, "the core library for the kernel"),

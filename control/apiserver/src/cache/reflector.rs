@@ -94,6 +94,16 @@ impl Caches {
         let _ = self.revision.subscribe().wait_for(|revision| *revision > 0).await;
     }
 
+    /// Waits for the first list as long as a read may: before it the caches are empty, and so are the indexes that
+    /// authentication and authorization keep. Upstream's words (`storage/cacher`, `ErrorStorageInitializing`).
+    pub async fn filled(&self) -> Outcome<()> {
+        if self.revision() > 0 {
+            return Ok(());
+        }
+        let waited = tokio::time::timeout(FRESH, self.ready()).await;
+        waited.map_err(|_| Failure::too_many_requests("storage is (re)initializing", 1))
+    }
+
     /// The cache that a key belongs to, and what is behind its prefix.
     fn place<'k>(&self, key: &'k [u8]) -> Option<(&Cache, &'k str)> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(ROOT)?;

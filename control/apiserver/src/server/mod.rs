@@ -111,6 +111,9 @@ impl Server {
         if head.path.len() > LONGEST_PATH {
             return Err(Failure::of(StatusCode::URI_TOO_LONG, "RequestURITooLong", "the path is too long"));
         }
+        if !matches!(parsed, Parsed::Other) {
+            self.api.caches.filled().await?;
+        }
         let user = match who {
             Who::Is(user) => user,
             Who::Shows(peer) => self.user(head, peer)?,

@@ -64,7 +64,8 @@ impl From<StoreError> for Failure {
                  without the continue parameter.",
             ),
             StoreError::TooLarge(_) => Failure::too_large(crate::rest::MAX_BODY),
-            error @ (StoreError::Unreachable(_) | StoreError::Full(_)) => Failure::unavailable(error),
+            error @ StoreError::Unreachable(_) => Failure::unavailable(error),
+            // Also what has no room, as upstream has it: a client that tried again by itself would only wait.
             error => Failure::internal(error),
         }
     }

@@ -17,6 +17,11 @@ use std::time::Duration;
 /// How long a call may take before it counts as not answered.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What etcd sends is taken whatever its size, as by etcd's own clients (`clientv3`, `defaultMaxCallRecvMsgSize`): a page of
+/// objects, and what a watch has to catch up with, may be far larger than one object, and a limit would be met again at
+/// each attempt.
+const ANY_SIZE: usize = i32::MAX as usize;
+
 /// A value and the revision that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -85,7 +90,7 @@ impl Store {
     }
 
     fn kv(&self) -> KvClient {
-        self.client.kv_client()
+        self.client.kv_client().max_decoding_message_size(ANY_SIZE)
     }
 
     /// The state's revision now: everything acknowledged before is in it.
@@ -220,7 +225,8 @@ impl Store {
 
     /// Changes of everything under a prefix from a revision on.
     pub async fn watch(&self, prefix: &str, from: i64) -> Result<Watch, StoreError> {
-        Watch::open(self.client.watch_client(), prefix, from).await
+        let client = self.client.watch_client().max_decoding_message_size(ANY_SIZE);
+        Watch::open(client, prefix, from).await
     }
 }
 
