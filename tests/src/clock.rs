@@ -48,3 +48,18 @@ impl Clock {
         std::thread::sleep(Duration::from_millis(300));
     }
 }
+
+impl Drop for Clock {
+    /// A program that was killed has left its clock's shared memory.
+    fn drop(&mut self) {
+        let left = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+        for file in left.map(|file| file.path()) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let of = ["faketime_shm_", "sem.faketime_sem_"].iter().find_map(|of| name.strip_prefix(of));
+            if of.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                // Another test may have been faster.
+                drop(fs::remove_file(file));
+            }
+        }
+    }
+}

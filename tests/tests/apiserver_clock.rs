@@ -155,4 +155,5 @@ fn steps_of_the_clock_end_no_watch_and_no_event_and_only_tokens_that_are_of_anot
         runtime.block_on(at(&server, &client, &then, to, name));
     }
     assert!(!server.log().contains("panicked"), "{}", server.log());
+    server.kill();
 }

@@ -35,4 +35,5 @@ fn steps_of_the_clock_touch_no_lease_and_no_request() {
     let years: Vec<&str> =
         log.lines().filter(|line| line.contains("serving")).map(|line| &line[..4]).collect();
     assert!(years.len() == 2 && years[0] != years[1], "the clock was not stepped: {log}");
+    server.kill();
 }
