@@ -205,6 +205,11 @@ fn a_bridge_that_nobody_is_on_gets_the_new_subnets_address() {
         "{details}"
     );
     del(Whose::Ours, &at("10.99.0.0/24"), "c1", &pod.path()).unwrap();
+    // An ADD that fails behind the bridge leaves it as it was.
+    let mut unreachable = at("10.98.0.0/24");
+    unreachable["ipam"]["routes"] = json!([{"dst": "0.0.0.0/0", "gw": "10.1.1.1"}]);
+    add(Whose::Ours, &unreachable, "c2", &Pod::new()).unwrap_err();
+    assert_eq!(nets(), ["10.99.0.1/24"]);
     let next = Pod::new();
     add(Whose::Ours, &at("10.98.0.0/24"), "c3", &next).unwrap();
     assert_eq!(nets(), ["10.98.0.1/24"]);

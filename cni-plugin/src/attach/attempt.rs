@@ -33,6 +33,13 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Takes the pair away again, if there is one.
+    pub fn unmake(&mut self) {
+        if let Some(pair) = self.made.take() {
+            pair.unmake(&mut self.kernel);
+        }
+    }
+
     /// Gives the pair what the kernel does not take while it makes it.
     pub fn finish_pair(&mut self, port: Option<BridgePort>) -> Result<(), CniError> {
         let Some(pair) = &self.made else { return Ok(()) };
@@ -79,9 +86,7 @@ pub(crate) fn attempt(
     let sayable = print_result(&attempt.result([]), call.version);
     let attached = sayable.and_then(|_| attach(&mut attempt));
     if attached.is_err() {
-        if let Some(pair) = &attempt.made {
-            pair.unmake(&mut attempt.kernel);
-        }
+        attempt.unmake();
         addressing::give_back(config, call, &attempt.addressing.taken);
     }
     attached

@@ -1,5 +1,6 @@
 //! ADD: addressing, bridge, veth, container.
 
+use super::gateway::Replaced;
 use super::{device, gateway};
 use crate::attach::attempt::Attempt;
 use crate::attach::masquerade;
@@ -7,11 +8,22 @@ use crate::attach::pod::{self, Reach};
 use crate::types::{CniError, CniResult, Interface};
 use netstate::BridgePort;
 
-/// Attaches a container and answers with its result.
+/// Attaches a container and answers with its result. A failure leaves the bridge with the addresses that it had.
 pub(super) fn attach(attempt: &mut Attempt) -> Result<CniResult, CniError> {
+    let mut replaced = Replaced::default();
+    let attached = wire(attempt, &mut replaced);
+    if attached.is_err() {
+        // First the pair: with a container on it the bridge keeps what it has.
+        attempt.unmake();
+        replaced.give_back(&mut attempt.kernel, &attempt.config.bridge);
+    }
+    attached
+}
+
+fn wire(attempt: &mut Attempt, replaced: &mut Replaced) -> Result<CniResult, CniError> {
     let config = attempt.config;
     let bridge = device::ensure(&mut attempt.kernel, config, attempt.addressing.mtu)?;
-    gateway::ensure(&mut attempt.kernel, config, &bridge, &attempt.addressing)?;
+    gateway::ensure(&mut attempt.kernel, config, &bridge, &attempt.addressing, replaced)?;
     attempt.make_pair(Some(&config.bridge))?;
     let port = BridgePort { hairpin: Some(config.hairpin), isolated: config.isolated.then_some(true) };
     attempt.finish_pair((config.hairpin || config.isolated).then_some(port))?;

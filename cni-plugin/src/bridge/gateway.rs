@@ -17,12 +17,34 @@ use netstate::{Address, Kernel, Link, LinkChange, Op};
 /// How many containers an error names.
 const NAMED: usize = 10;
 
-/// The gateway's addresses, on the bridge; forwarding of their families.
+/// What an ADD did to the addresses of a bridge where it took one away, in its order.
+#[derive(Default)]
+pub(super) struct Replaced(Vec<Op>);
+
+impl Replaced {
+    /// Gives the bridge its earlier addresses back, unless there is a container on it by now: of another ADD, whose
+    /// gateway is the new address.
+    pub fn give_back(&self, kernel: &mut Kernel, bridge: &str) {
+        let backwards = self.0.iter().rev().filter_map(|op| match op {
+            Op::DeleteAddress(address) => Some(Op::AddAddress(address.clone())),
+            Op::AddAddress(address) => Some(Op::DeleteAddress(address.clone())),
+            _ => None,
+        });
+        let ops: Vec<Op> = backwards.collect();
+        if !ops.is_empty() && ports(kernel, bridge).is_ok_and(|ports| ports.is_empty()) {
+            // Each by itself: the ADD may have failed between them. Its error is the one to report.
+            drop(kernel.apply(&ops));
+        }
+    }
+}
+
+/// The gateway's addresses, on the bridge; forwarding of their families. Tells what it replaces before it does.
 pub(super) fn ensure(
     kernel: &mut Kernel,
     config: &NetworkConfig,
     bridge: &Link,
     addressing: &Addressing,
+    replaced: &mut Replaced,
 ) -> Result<(), CniError> {
     if addressing.bridge_addresses.is_empty() {
         return Ok(());
@@ -36,6 +58,9 @@ pub(super) fn ensure(
             may_be_replaced(kernel, config, bridge, addressing, *wanted, in_the_way[0].net)?;
         }
         ops.extend(address_ops(name, &present, *wanted));
+    }
+    if ops.iter().any(|op| matches!(op, Op::DeleteAddress(_))) {
+        replaced.0.clone_from(&ops);
     }
     if !ops.is_empty() {
         // The same MAC again marks it as chosen: see `device::make`; this bridge may be somebody else's.
@@ -77,8 +102,7 @@ fn may_be_replaced(
     other: IpNetwork,
 ) -> Result<(), CniError> {
     let name = config.bridge.as_str();
-    let links = kernel.route.links().map_err(kernel_error(format!("addresses of {name}")))?;
-    let ports: Vec<&Link> = links.iter().filter(|link| link.master == Some(bridge.index)).collect();
+    let ports = ports(kernel, name).map_err(kernel_error(format!("addresses of {name}")))?;
     // Any other name may be a bridge that its owner gave this address for a reason.
     let is_ours = name == "cni0" || bridge.alias == Some(netstate::owned_alias("cni", name));
     if ports.is_empty() && is_ours {
@@ -99,14 +123,22 @@ fn may_be_replaced(
     Err(CniError::new(ErrorCode::Conflict, msg, details))
 }
 
+/// The ports of a bridge, out of all of the node's links.
+fn ports(kernel: &mut Kernel, bridge: &str) -> netstate::Result<Vec<Link>> {
+    let mut links = kernel.route.links()?;
+    let index = links.iter().find(|link| *link.name == *bridge).map(|link| link.index);
+    links.retain(|link| index.is_some() && link.master == index);
+    Ok(links)
+}
+
 /// Containers by our alias, else ports by name; and who has an address of the earlier subnet.
 fn on_the_bridge(
     config: &NetworkConfig,
     addressing: &Addressing,
-    ports: &[&Link],
+    ports: &[Link],
     other: IpNetwork,
 ) -> String {
-    let container = |link: &&Link| {
+    let container = |link: &Link| {
         let owner = link.alias.as_deref()?.strip_prefix("weft:cni:")?;
         let (rest, ifname) = owner.rsplit_once('/')?;
         let (_, container_id) = rest.rsplit_once('/')?;
