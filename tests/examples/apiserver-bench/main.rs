@@ -35,50 +35,80 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some(floor::WORD) {
         return floor::serve();
     }
-    let rounds: usize = flag("--rounds").map_or(7, |text| text.parse().unwrap());
-    let time = Duration::from_secs_f64(flag("--seconds").map_or(0.5, |text| text.parse().unwrap()));
-    let parts = flag("--only");
-    let wants = |part: &str| parts.as_deref().is_none_or(|parts| parts.split(',').any(|one| one == part));
+    let plan = Plan {
+        rounds: flag("--rounds").map_or(7, |text| text.parse().unwrap()),
+        time: Duration::from_secs_f64(flag("--seconds").map_or(0.5, |text| text.parse().unwrap())),
+        parts: flag("--only"),
+        state: Server::start(Kind::Weft, &[]),
+        floor: floor::Floor::start(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut report = Report::default();
-    let (state, floor) = (Server::start(Kind::Weft, &[]), floor::Floor::start());
     runtime.block_on(async {
-        if wants("start") {
+        if plan.wants("start") {
             start(&mut report).await;
         }
-        let mut server = Apiserver::start(State::Within, &[]);
-        let pid = server.pid().unwrap();
-        let api = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
-        // The controllers have made what they make in an empty cluster.
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        report.figure("memory, idle", "MB", memory(pid)[0], Some(40.0));
-        let load = load::Load { api: &api, pid, state: &state, floor: &floor, rounds, time };
-        if wants("load") {
-            load.creates(&mut report).await;
-            load.gets(&mut report).await;
-            report.tell();
+        if plan.wants("rates") {
+            rates(&plan, &mut report).await;
         }
-        if wants("pods") {
-            crowd::pods(&api, pid, PODS, &mut report).await;
-            load.lists("list of 500", &format!("{}?limit=500", object::PODS), &mut report).await;
-            load.lists("list of 10,000", object::PODS, &mut report).await;
-            report.tell();
-            crowd::unconcerned(&api, pid, WATCHERS, &mut report).await;
-            report.figure("the peak of memory after the lists", "MB", memory(pid)[1], None);
-        }
-        if wants("watch") {
-            crowd::fan_out(&api, &floor.target, pid, WATCHERS, &mut report).await;
-        }
-        if wants("services") {
-            services(&api, &mut report).await;
-        }
-        if wants("restart") {
-            restart(&mut server, &mut report).await;
+        if plan.wants("crowd") {
+            // Of its own, as the rates leave many thousand objects: what memory is for is known.
+            crowded(&plan, &mut report).await;
         }
     });
     if let Some(path) = flag("--json") {
         std::fs::write(path, serde_json::to_string_pretty(&report.json()).unwrap()).unwrap();
     }
+}
+
+/// What is measured, and beside what.
+struct Plan {
+    rounds: usize,
+    time: Duration,
+    parts: Option<String>,
+    state: Server,
+    floor: floor::Floor,
+}
+
+impl Plan {
+    fn wants(&self, part: &str) -> bool {
+        self.parts.as_deref().is_none_or(|parts| parts.split(',').any(|one| one == part))
+    }
+
+    fn load<'a>(&'a self, api: &'a Target, pid: u32) -> load::Load<'a> {
+        let Plan { rounds, time, state, floor, .. } = self;
+        load::Load { api, pid, state, floor, rounds: *rounds, time: *time }
+    }
+}
+
+/// Creates and gets of small objects.
+async fn rates(plan: &Plan, report: &mut Report) {
+    let server = Apiserver::start(State::Within, &[]);
+    let api = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
+    let load = plan.load(&api, server.pid().unwrap());
+    load.creates(report).await;
+    load.gets(report).await;
+    report.tell();
+}
+
+/// Memory, lists and watches with many objects and watchers, and a start with all of them.
+async fn crowded(plan: &Plan, report: &mut Report) {
+    let mut server = Apiserver::start(State::Within, &[]);
+    let pid = server.pid().unwrap();
+    let api = Target::of_kubeconfig(&server.kubeconfig(), server.port()).await;
+    let load = plan.load(&api, pid);
+    // The controllers have made what they make in an empty cluster.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    report.figure("memory, idle", "MB", memory(pid)[0], Some(40.0));
+    crowd::pods(&api, pid, PODS, report).await;
+    load.lists("list of 500", &format!("{}?limit=500", object::PODS), report).await;
+    load.lists("list of 10,000", object::PODS, report).await;
+    report.tell();
+    report.figure("the peak of memory after the lists", "MB", memory(pid)[1], None);
+    crowd::unconcerned(&api, pid, WATCHERS, report).await;
+    crowd::fan_out(&api, &plan.floor.target, pid, WATCHERS, report).await;
+    services(&api, report).await;
+    restart(&mut server, report).await;
 }
 
 /// From the start of the process with an empty folder until `/readyz` says ok.
