@@ -7,9 +7,10 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::core::Status;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use weft_tests::apiserver::{Apiserver, State};
 use weft_tests::client::{admin, config_map, runtime, settle};
 use weft_tests::etcd::disk::Disk;
@@ -22,6 +23,16 @@ const TAKEN: usize = 72;
 const VALUE: usize = 64 << 10;
 /// A wait that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server whose disk has little room, some of which can be freed.
+fn on_a_small_disk() -> (Runtime, Apiserver, Disk, Client) {
+    let (runtime, mut server) = (runtime(), Apiserver::unstarted(State::Within, &[]));
+    let disk = Disk::at(server.data_dir(), DISK);
+    disk.take(TAKEN);
+    server.restart();
+    let client = runtime.block_on(admin(&server));
+    (runtime, server, disk, client)
+}
 
 async fn create(maps: &Api<ConfigMap>, name: &str) -> Result<ConfigMap, Box<Status>> {
     match maps.create(&PostParams::default(), &config_map(name, &"x".repeat(VALUE))).await {
@@ -70,11 +81,7 @@ fn is_full(status: &Status) {
 
 #[test]
 fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_room() {
-    let (runtime, mut server) = (runtime(), Apiserver::unstarted(State::Within, &[]));
-    let disk = Disk::at(server.data_dir(), DISK);
-    disk.take(TAKEN);
-    server.restart();
-    let client = runtime.block_on(admin(&server));
+    let (runtime, mut server, disk, client) = on_a_small_disk();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     let made = runtime.block_on(async {
         settle(&client).await;
@@ -114,11 +121,7 @@ fn a_full_disk_refuses_writes_with_a_reason_and_takes_them_again_once_there_is_r
 
 #[test]
 fn a_server_that_starts_on_a_full_disk_serves_what_there_is_and_writes_once_there_is_room() {
-    let (runtime, mut server) = (runtime(), Apiserver::unstarted(State::Within, &[]));
-    let disk = Disk::at(server.data_dir(), DISK);
-    disk.take(TAKEN);
-    server.restart();
-    let client = runtime.block_on(admin(&server));
+    let (runtime, mut server, disk, client) = on_a_small_disk();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     let (taken, _) = runtime.block_on(async {
         settle(&client).await;
