@@ -112,7 +112,7 @@ fn an_alarm_outlives_a_start() {
         println!("on {kind:?}");
         let mut server = Server::start(kind, &["--quota-backend-bytes", "4000000"]);
         let (taken, _) = Client::of(&server).fill(500);
-        server.kill();
+        server.crash();
         server.restart();
         let (client, ctl) = (Client::of(&server), Ctl::debian(&server));
         assert!(ctl.ok(&["alarm", "list"]).contains("alarm:NOSPACE"));

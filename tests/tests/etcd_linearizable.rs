@@ -60,7 +60,7 @@ fn there_is_one_order_over_kills_too() {
         let calls = recorded(&mut server, |server| {
             for _ in 0..kills {
                 thread::sleep(Duration::from_millis(150));
-                server.kill();
+                server.crash();
                 server.restart();
             }
             thread::sleep(Duration::from_millis(300));
