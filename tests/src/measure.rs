@@ -1,4 +1,4 @@
-//! What benches share: a median with its interval, and their flags.
+//! What benches share: a median with its interval, what a process has used, and their flags.
 
 use serde_json::{Value, json};
 
@@ -45,4 +45,27 @@ impl std::fmt::Display for Median {
 pub fn flag(name: &str) -> Option<String> {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
     arguments.nth(1)
+}
+
+/// CPU seconds that a process has used.
+///
+/// # Panics
+/// When there is no such process.
+pub fn cpu_seconds(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // Behind the name, which may have spaces.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = [11, 12].map(|at: usize| fields[at].parse::<f64>().expect("utime and stime are numbers"));
+    ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// Megabytes of a process, by the key of its status: `VmRSS`, `VmHWM`, `RssAnon`.
+///
+/// # Panics
+/// When there is no such process.
+pub fn megabytes(pid: &str, key: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.expect("the key is there") * 1024.0 / 1e6
 }

@@ -2,7 +2,7 @@
 
 use crate::client::{Stream, Target};
 use crate::object;
-use crate::report::{Report, cpu_seconds, memory};
+use crate::report::{Report, memory};
 use futures_util::future::join_all;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use weft_tests::measure::cpu_seconds;
 
 /// Clients that fill the store.
 const WRITERS: usize = 16;
@@ -151,14 +152,14 @@ pub async fn fan_out(api: &Target, floor: &Target, pid: u32, watchers: usize, re
     report.figure(&format!("memory with {watchers} watchers of one object"), "MB", memory(pid)[0], None);
     let (session, of_floor) =
         (tokio::sync::Mutex::new(api.open().await), tokio::sync::Mutex::new(floor.open().await));
-    let before = cpu_seconds(pid);
+    let before = cpu_seconds(&pid.to_string());
     let of_ours = ours
         .changes(api, CHANGES, watchers, async |_, number| {
             let body = format!("{{\"data\":{{\"changed\":\"{number}\"}}}}");
             session.lock().await.send("PATCH", &path, body).await;
         })
         .await;
-    let cpu = (cpu_seconds(pid) - before) / (CHANGES * watchers) as f64;
+    let cpu = (cpu_seconds(&pid.to_string()) - before) / (CHANGES * watchers) as f64;
     let of_theirs = theirs
         .changes(floor, CHANGES, watchers, async |_, _| {
             of_floor.lock().await.send("POST", "/stream", line.clone()).await;
@@ -181,12 +182,12 @@ pub async fn unconcerned(api: &Target, pid: u32, watchers: usize, report: &mut R
     for crowd in [0, watchers] {
         let other = format!("{}?watch=true&fieldSelector=spec.nodeName%3Dnode-none", object::PODS);
         let started = Watchers::start(api, (0..crowd).map(|_| other.clone()), 0).await;
-        let before = cpu_seconds(pid);
+        let before = cpu_seconds(&pid.to_string());
         for number in 0..CHANGES {
             let body = format!("{{\"metadata\":{{\"annotations\":{{\"n\":\"{crowd}-{number}\"}}}}}}");
             session.send("PATCH", &path, body).await;
         }
-        costs.push((cpu_seconds(pid) - before) / CHANGES as f64 * 1e6);
+        costs.push((cpu_seconds(&pid.to_string()) - before) / CHANGES as f64 * 1e6);
         drop(started);
     }
     report.figure("CPU of a change with nobody watching pods", "µs", costs[0], None);

@@ -3,11 +3,12 @@
 use crate::client::{Session, Target};
 use crate::floor::Floor;
 use crate::object;
-use crate::report::{Report, cpu_seconds};
+use crate::report::Report;
 use etcd_client::proto::PbPutRequest;
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 use weft_tests::etcd::client::Client;
+use weft_tests::measure::cpu_seconds;
 
 /// Clients at once.
 pub const CLIENTS: [usize; 2] = [1, 16];
@@ -42,7 +43,7 @@ impl Load<'_> {
             let mut theirs: Vec<Client> = (0..clients).map(|_| self.state.client()).collect();
             for round in 0..self.rounds {
                 let label = format!("{clients}-{round}");
-                let before = cpu_seconds(self.pid);
+                let before = cpu_seconds(&self.pid.to_string());
                 let rates = [
                     rate(&mut ours, self.time, async |session: &mut Session, number| {
                         let body = object::config_map(&format!("made-{label}-{number}"), 1_000);
@@ -56,7 +57,7 @@ impl Load<'_> {
                     })
                     .await,
                 ];
-                let cpu = cpu_seconds(self.pid) - before;
+                let cpu = cpu_seconds(&self.pid.to_string()) - before;
                 report.rates(&format!("create, {clients} clients"), "the state alone", rates);
                 report.cpu(&format!("create, {clients} clients"), cpu / (rates[0] * self.time.as_secs_f64()));
             }
@@ -91,7 +92,7 @@ impl Load<'_> {
         // Its bytes are made at the first request.
         theirs[0].read(&of_floor).await;
         for _ in 0..self.rounds {
-            let before = [self.pid, self.floor.pid()].map(cpu_seconds);
+            let before = [self.pid, self.floor.pid()].map(|pid| cpu_seconds(&pid.to_string()));
             let reader = |path| {
                 async move |session: &mut Session, _| {
                     assert_eq!(session.read(path).await, bytes);
@@ -102,7 +103,7 @@ impl Load<'_> {
                 rate(&mut theirs, self.time, reader(&of_floor)).await,
             ];
             report.rates(name, "the floor", rates);
-            let cpu = cpu_seconds(self.pid) - before[0];
+            let cpu = cpu_seconds(&self.pid.to_string()) - before[0];
             report.cpu(name, cpu / (rates[0] * self.time.as_secs_f64()));
         }
     }

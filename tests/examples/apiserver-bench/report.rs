@@ -2,23 +2,11 @@
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use weft_tests::measure::Median;
-
-/// CPU seconds that a process has used.
-pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / rustix::param::clock_ticks_per_second() as f64
-}
+use weft_tests::measure::{Median, megabytes};
 
 /// Megabytes of a process now, and at its peak.
 pub fn memory(pid: u32) -> [f64; 2] {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    ["VmRSS:", "VmHWM:"].map(|key| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
-    })
+    ["VmRSS", "VmHWM"].map(|key| megabytes(&pid.to_string(), key))
 }
 
 #[derive(Default)]

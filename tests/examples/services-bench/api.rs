@@ -17,6 +17,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use weft_tests::Lab;
+use weft_tests::measure::megabytes;
 
 const NODE: &str = "k8s-node1";
 const ADMIN: &str = "/run/weft/admin.kubeconfig";
@@ -39,7 +40,11 @@ pub fn measure(count: usize) -> Value {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let start = Instant::now();
             let client = runtime.block_on(fill(kubeconfig, count));
-            println!("  made in {:.1} s; API server {:.1} MB", start.elapsed().as_secs_f64(), resident(&pid));
+            println!(
+                "  made in {:.1} s; API server {:.1} MB",
+                start.elapsed().as_secs_f64(),
+                megabytes(&pid, "VmRSS")
+            );
             // The last of them is in the datapath: nothing is on its way.
             std::thread::sleep(Duration::from_secs(2));
             let path = format!("{SLICES}/crowd-{count}");
@@ -72,11 +77,4 @@ async fn send(client: &kube::Client, method: &str, path: &str, object: &Value) {
         http::Request::builder().method(method).uri(path).header("content-type", "application/json");
     let request = request.body(object.to_string().into_bytes()).unwrap();
     client.request::<Value>(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-}
-
-/// Megabytes of a process.
-fn resident(pid: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0 / 1e6
 }

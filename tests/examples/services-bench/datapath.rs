@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use weft_tests::measure::{cpu_seconds, megabytes};
 
 /// How many changes are timed.
 const CHANGES: usize = 200;
@@ -43,20 +44,9 @@ pub fn cold_start(world: &World, count: usize) -> Value {
     json!({"wall_s": wall, "cpu_s": cpu, "daemon_mb": resident, "maps_mb": maps})
 }
 
-/// CPU time of a process.
-fn cpu_seconds(pid: &str) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / rustix::param::clock_ticks_per_second() as f64
-}
-
 /// Megabytes of the daemon and of its maps.
 fn memory(world: &World) -> (f64, f64) {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", world.lab.pid(NODES[0], "proxy"))).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    let kilobytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let resident = megabytes(&world.lab.pid(NODES[0], "proxy"), "RssAnon");
     let folder = world.path(NODES[0], MAPS);
     let bytes: f64 = std::fs::read_dir(folder)
         .unwrap()
@@ -68,7 +58,7 @@ fn memory(world: &World) -> (f64, f64) {
             bytes.trim().parse::<f64>().unwrap()
         })
         .sum();
-    (kilobytes * 1024.0 / 1e6, bytes / 1e6)
+    (resident, bytes / 1e6)
 }
 
 /// Changes one slice again and again; from the rename of its file to the map's new value.
